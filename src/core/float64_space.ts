@@ -1,0 +1,180 @@
+import type { SparseRow, StateSpace } from './space.js';
+import { nextAfter64 } from './time.js';
+
+/** Tolerances and norm of a `Float64Array` state. */
+export interface Float64Tolerance {
+  rtol: number;
+  atol: number;
+  norm: 'rms' | 'max' | ((leaves: Float64Array[]) => number);
+}
+
+/**
+ * States that are plain `Float64Array`s of one size: no tfjs call anywhere, and no allocation once the pool of
+ * buffers has filled.
+ */
+export class Float64Space implements StateSpace<Float64Array> {
+  readonly epsilon = Number.EPSILON;
+  private readonly pool: Float64Array[] = [];
+  private readonly zero: Float64Array;
+
+  constructor(
+    readonly size: number,
+    private readonly tolerance: Float64Tolerance,
+  ) {
+    this.zero = new Float64Array(size);
+  }
+
+  /** A buffer of unspecified content. */
+  take(): Float64Array {
+    return this.pool.pop() ?? new Float64Array(this.size);
+  }
+
+  nextTime(t: number, sign: number): number {
+    return nextAfter64(t, sign);
+  }
+
+  combine(y: Float64Array, h: number, row: SparseRow, ks: readonly Float64Array[]): Float64Array {
+    const out = this.take();
+    linearCombination(out, y, h, row, ks);
+    return out;
+  }
+
+  advance(
+    y: Float64Array,
+    h: number,
+    row: SparseRow,
+    ks: readonly Float64Array[],
+    last: Float64Array | null,
+  ): Float64Array {
+    return last ?? this.combine(y, h, row, ks);
+  }
+
+  increment(h: number, row: SparseRow, ks: readonly Float64Array[]): Float64Array {
+    return this.combine(this.zero, h, row, ks);
+  }
+
+  errorNorm(
+    h: number,
+    row: SparseRow,
+    ks: readonly Float64Array[],
+    y0: Float64Array,
+    y1: Float64Array,
+  ): number {
+    const error = this.increment(h, row, ks);
+    const { rtol, atol, norm } = this.tolerance;
+    let sum = 0;
+    let max = 0;
+    let reach = 0;
+    for (let i = 0; i < error.length; i++) {
+      const size = Math.max(Math.abs(y0[i]), Math.abs(y1[i]));
+      const ratio = error[i] / (atol + rtol * size);
+      error[i] = ratio;
+      reach += size;
+      sum += ratio * ratio;
+      max = Math.max(max, Math.abs(ratio));
+    }
+    const result =
+      norm === 'rms' ? Math.sqrt(sum / error.length) : norm === 'max' ? max : Number(norm([error]));
+    this.release(error);
+    // An infinite state would hide behind an infinite tolerance.
+    return reach < Infinity ? result : NaN;
+  }
+
+  finiteness(y: Float64Array): number {
+    let sum = 0;
+    for (let i = 0; i < y.length; i++) sum += 0 * y[i];
+    return sum;
+  }
+
+  copy(y: Float64Array): Float64Array {
+    const out = this.take();
+    out.set(y);
+    return out;
+  }
+
+  release(y: Float64Array): void {
+    this.pool.push(y);
+  }
+
+  disown(): void {
+    // The pool never sees a buffer that is not released.
+  }
+
+  adopt(y: Float64Array): Float64Array {
+    return y;
+  }
+
+  sibling(): Float64Space {
+    return new Float64Space(this.size, this.tolerance);
+  }
+
+  releaseAll(): void {
+    this.pool.length = 0;
+  }
+}
+
+/** `out = y + h sum_j a_j k_j`, up to six terms in one pass over the elements. */
+function linearCombination(
+  out: Float64Array,
+  y: Float64Array,
+  h: number,
+  row: SparseRow,
+  ks: readonly Float64Array[],
+): void {
+  const terms = row.indices.length;
+  if (terms === 0) out.set(y);
+  let base = y;
+  for (let start = 0; start < terms; start += 6) {
+    addTerms(out, base, h, row, ks, start, Math.min(6, terms - start));
+    base = out;
+  }
+}
+
+/* Straight-line sums: for small systems a loop over the terms would cost more than the arithmetic. */
+function addTerms(
+  out: Float64Array,
+  y: Float64Array,
+  h: number,
+  row: SparseRow,
+  ks: readonly Float64Array[],
+  start: number,
+  count: number,
+): void {
+  const { indices, values } = row;
+  const n = out.length;
+  const a = h * values[start];
+  const k = ks[indices[start]];
+  if (count === 1) {
+    for (let i = 0; i < n; i++) out[i] = y[i] + a * k[i];
+    return;
+  }
+  const b = h * values[start + 1];
+  const l = ks[indices[start + 1]];
+  if (count === 2) {
+    for (let i = 0; i < n; i++) out[i] = y[i] + (a * k[i] + b * l[i]);
+    return;
+  }
+  const c = h * values[start + 2];
+  const m = ks[indices[start + 2]];
+  if (count === 3) {
+    for (let i = 0; i < n; i++) out[i] = y[i] + (a * k[i] + b * l[i] + c * m[i]);
+    return;
+  }
+  const d = h * values[start + 3];
+  const o = ks[indices[start + 3]];
+  if (count === 4) {
+    for (let i = 0; i < n; i++) out[i] = y[i] + (a * k[i] + b * l[i] + c * m[i] + d * o[i]);
+    return;
+  }
+  const e = h * values[start + 4];
+  const p = ks[indices[start + 4]];
+  if (count === 5) {
+    for (let i = 0; i < n; i++) out[i] = y[i] + (a * k[i] + b * l[i] + c * m[i] + d * o[i] + e * p[i]);
+    return;
+  }
+  const f = h * values[start + 5];
+  const q = ks[indices[start + 5]];
+  for (let i = 0; i < n; i++) {
+    out[i] = y[i] + (a * k[i] + b * l[i] + c * m[i] + d * o[i] + e * p[i] + f * q[i]);
+  }
+}

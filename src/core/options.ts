@@ -1,0 +1,232 @@
+import { closest, distance } from 'fastest-levenshtein';
+import type { Scalar, Tensor } from '@tensorflow/tfjs-core';
+import type { ControllerOption } from './controller.js';
+import { describe, InvalidArgumentError, type SolveStats } from './errors.js';
+import type { Stepper } from './stepper.js';
+
+/** A number for every leaf, or a structure of numbers like `y0`'s. */
+export type Tolerance = number | readonly Tolerance[] | { readonly [leaf: string]: Tolerance };
+
+/** What callbacks receive. `y` and `y1` are borrowed: clone them to keep them. */
+export interface StepReport<Y> {
+  /** Start of the step. */
+  t: number;
+  /** Signed size of the step: it ends at `t + h`. */
+  h: number;
+  /** State at `t`. */
+  y: Y;
+  /** State at `t + h`; `null` before the step is attempted. */
+  y1: Y | null;
+  /** Error over tolerance, accepted up to 1; `null` before the attempt and for fixed steps. */
+  errorNorm: number | null;
+  /** Counters so far. */
+  stats: Readonly<SolveStats>;
+}
+
+/** Options that every method takes. */
+export interface CommonOptions<Y, Args = unknown> {
+  /** Relative tolerance: a number, or a structure of numbers like `y0`. Default 1e-5 for tensors, 1e-7 for float64. */
+  rtol?: Tolerance;
+  /** Absolute tolerance, likewise, in units of `y`. Default 1e-6 for tensors, 1e-9 for float64. */
+  atol?: Tolerance;
+  /** Third argument of the vector field, passed as it is. */
+  args?: Args;
+  /** Ends the solve with an `AbortedError`. */
+  signal?: AbortSignal;
+  /** Attempted steps after which the solve gives up. Default 100000. */
+  maxNumSteps?: number;
+  /** Before each attempt. */
+  onStep?: (report: StepReport<Y>) => void;
+  /** After each accepted step. */
+  onAccept?: (report: StepReport<Y>) => void;
+  /** After each rejected step. */
+  onReject?: (report: StepReport<Y>) => void;
+  /** Part of the time interval that is solved, 0 to 1. */
+  onProgress?: (fraction: number) => void;
+  /** Times at which a step must end. */
+  stepT?: ArrayLike<number>;
+  /**
+   * Times at which the vector field is discontinuous: a step ends there, the next one evaluates it afresh, and each
+   * side sees its own.
+   */
+  jumpT?: ArrayLike<number>;
+  /** `true` lets a vector field on plain numbers write its result: `(t, y, dy, args) => void`. */
+  inPlace?: boolean;
+}
+
+/** Options of methods that choose their steps. */
+export interface AdaptiveOptions<Norm> {
+  /** Size of the first attempt; by default Hairer's algorithm chooses it. */
+  firstStep?: number;
+  /** Smallest step; a tolerance that needs less throws `StepUnderflowError`. Default 0. */
+  minStep?: number;
+  /** Largest step. Default Infinity. */
+  maxStep?: number;
+  /** Factor on the proposed step. Default 0.9. */
+  safety?: number;
+  /** Largest growth from one step to the next. Default 10. */
+  ifactor?: number;
+  /** Largest shrinkage. Default 0.2. */
+  dfactor?: number;
+  /** Step size control. Default `'i'`, as in torchdiffeq and scipy. */
+  controller?: ControllerOption;
+  /** Norm of the error over its tolerance. Default `'rms'`: root mean square per leaf, largest leaf. */
+  norm?: Norm;
+}
+
+/** Options of fixed steps. */
+export interface FixedStepOptions<Func, Y> {
+  /** Size of the steps; the last one ends at the end. Given to an adaptive method it turns step control off. */
+  stepSize?: number;
+  /** The times of the steps, both ends included. */
+  gridConstructor?: (func: Func, y0: Y, t: Float64Array) => ArrayLike<number>;
+  /** Evaluate each step's ends one ulp inside it, for vector fields that jump at grid points. */
+  perturb?: boolean;
+  /** How values between grid points are made. Default: the method's own interpolant, cubic Hermite or better. */
+  interp?: 'linear' | 'cubic';
+}
+
+/** All options of a solve. */
+export interface SolveOptions<Func, Y, Norm, Args = unknown>
+  extends CommonOptions<Y, Args>,
+    AdaptiveOptions<Norm>,
+    FixedStepOptions<Func, Y> {
+  /** A method's name, a tableau or a stepper. Default `'dopri5'`. */
+  method?: string | Stepper | { readonly stages: number };
+}
+
+/** A norm of scaled errors: of tensors, or of plain numbers. */
+export type TensorNormFunction = (leaves: Tensor[]) => Scalar;
+export type Float64NormFunction = (leaves: Float64Array[]) => number;
+
+const common = [
+  'method rtol atol args signal maxNumSteps onStep onAccept onReject onProgress stepT jumpT inPlace',
+].flatMap((names) => names.split(' '));
+const adaptive = 'firstStep minStep maxStep safety ifactor dfactor controller norm'.split(' ');
+const fixed = 'stepSize gridConstructor perturb interp'.split(' ');
+
+/** Option names of torchdiffeq that only differ in spelling. */
+const camelCase = (name: string): string => name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+
+/** The candidate nearest to a misspelt name, or `null` when none is near. */
+export function nearest(name: string, candidates: readonly string[]): string | null {
+  const lower = name.toLowerCase();
+  const found = closest(lower, candidates as string[]);
+  const prefix = candidates.find((candidate) => lower.length >= 3 && candidate.toLowerCase().startsWith(lower));
+  if (distance(lower, found.toLowerCase()) <= Math.max(2, name.length / 2.5)) return found;
+  return prefix ?? null;
+}
+
+/**
+ * Throws for options that nobody reads.
+ * @param steps Whether the solve chooses its steps.
+ * @param extra Further names the entry point takes.
+ */
+export function checkOptionNames(
+  options: object,
+  steps: 'adaptive' | 'fixed',
+  method: string,
+  extra: readonly string[],
+): void {
+  const known = [...common, ...extra, ...(steps === 'adaptive' ? adaptive : fixed)];
+  const all = [...common, ...extra, ...adaptive, ...fixed];
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined || known.includes(name)) continue;
+    if (steps === 'fixed' && adaptive.includes(name)) {
+      throw new InvalidArgumentError(
+        `option ${name} has no effect on fixed steps of '${method}'; remove it, or choose an adaptive method ` +
+          `such as 'dopri5' without stepSize.`,
+      );
+    }
+    if (fixed.includes(name)) {
+      throw new InvalidArgumentError(
+        `option ${name} needs fixed steps, and '${method}' chooses its own; set stepSize or gridConstructor too.`,
+      );
+    }
+    const suggestion = nearest(camelCase(name), all);
+    throw new InvalidArgumentError(
+      `unknown option ${name}; ${suggestion ? `did you mean ${suggestion}?` : `known are: ${known.join(', ')}.`}`,
+    );
+  }
+}
+
+/** A positive number, or the default. */
+export function positive(options: object, name: string, fallback: number, allowInfinity = false): number {
+  const value: unknown = (options as Record<string, unknown>)[name];
+  if (value === undefined) return fallback;
+  if (typeof value === 'number' && value > 0 && (allowInfinity || Number.isFinite(value))) return value;
+  throw new InvalidArgumentError(`${name} is ${describe(value)}; expected a positive number.`);
+}
+
+/** A function, or nothing. */
+export function checkFunction(options: object, name: string): void {
+  const value: unknown = (options as Record<string, unknown>)[name];
+  if (value !== undefined && typeof value !== 'function') {
+    throw new InvalidArgumentError(`${name} is ${describe(value)}; expected a function.`);
+  }
+}
+
+/** Checks what does not depend on the kind of state. */
+export function checkCommonOptions(options: CommonOptions<never>): void {
+  for (const name of ['onStep', 'onAccept', 'onReject', 'onProgress']) checkFunction(options, name);
+  const { maxNumSteps, signal, inPlace } = options;
+  if (maxNumSteps !== undefined && !(Number.isInteger(maxNumSteps) && maxNumSteps > 0)) {
+    throw new InvalidArgumentError(`maxNumSteps is ${describe(maxNumSteps)}; expected a positive integer.`);
+  }
+  if (signal !== undefined && typeof signal?.aborted !== 'boolean') {
+    throw new InvalidArgumentError(`signal is ${describe(signal)}; expected an AbortSignal (controller.signal).`);
+  }
+  if (inPlace !== undefined && typeof inPlace !== 'boolean') {
+    throw new InvalidArgumentError(`inPlace is ${describe(inPlace)}; expected true or false.`);
+  }
+}
+
+/** One tolerance per leaf. */
+export function leafTolerances(
+  name: 'rtol' | 'atol',
+  value: Tolerance | undefined,
+  leaves: number,
+  fallback: number,
+  epsilon: number,
+): number[] {
+  const flat: number[] = [];
+  const visit = (node: Tolerance): void => {
+    if (typeof node === 'number') flat.push(node);
+    else if (typeof node === 'object' && node !== null) Object.values(node).forEach((x: Tolerance) => visit(x));
+    else throw new InvalidArgumentError(`${name} is ${describe(node)}; expected a number.`);
+  };
+  visit(value ?? fallback);
+  const all = flat.length === 1 && typeof (value ?? fallback) === 'number' ? Array<number>(leaves).fill(flat[0]) : flat;
+  if (all.length !== leaves) {
+    throw new InvalidArgumentError(
+      `${name} holds ${all.length} numbers for ${leaves} leaves of y0; give one number, or one for each leaf.`,
+    );
+  }
+  for (const x of all) checkTolerance(name, x, epsilon);
+  return all;
+}
+
+function checkTolerance(name: string, x: number, epsilon: number): void {
+  if (!(x >= 0 && x < Infinity)) {
+    throw new InvalidArgumentError(`${name} is ${x}; expected a number that is not negative.`);
+  }
+  if (name === 'rtol' && x > 0 && x < epsilon) {
+    const single = epsilon > 1e-10;
+    throw new InvalidArgumentError(
+      `rtol ${x} is below the resolution of ${single ? 'float32' : 'float64'} (${epsilon.toPrecision(3)}); ` +
+        (single
+          ? "tensors are float32, while torchdiffeq's default of 1e-7 needs float64. Use rtol 1e-6 or larger, or plain " +
+            'numbers (a number[] or Float64Array y0) for float64.'
+          : 'use a larger rtol, or rtol 0 with a positive atol.'),
+    );
+  }
+}
+
+/** A tolerance of zero altogether cannot be met. */
+export function checkTolerancePairs(rtol: readonly number[], atol: readonly number[]): void {
+  rtol.forEach((r, i) => {
+    if (r === 0 && atol[i] === 0) {
+      throw new InvalidArgumentError('rtol and atol are both 0; at least one of them must be positive.');
+    }
+  });
+}

@@ -1,0 +1,64 @@
+import { tidy } from '@tensorflow/tfjs-core';
+import { buildProblem, makePlan, type AnyOptions } from './build_problem.js';
+import { describe, InvalidArgumentError } from './errors.js';
+import { float64Kind, isPlainState } from './float64_kind.js';
+import type { Problem } from './problem.js';
+import type { Stepper } from './stepper.js';
+import { tensorKind } from './tensor_kind.js';
+import { unflattenTree } from './tree.js';
+
+/** A problem with the way back to what the caller works with. */
+export interface Prepared<S> {
+  readonly problem: Problem<S>;
+  /** States at several times to the caller's structure with a leading time axis; the states stay as they are. */
+  stack(states: readonly S[]): unknown;
+  /** One state in the caller's structure, as a copy that belongs to the caller. */
+  copyOut(state: S): unknown;
+  /** Lends one state in the caller's structure; the function returned ends the loan. */
+  lend(state: S): { view: unknown; end: () => void };
+}
+
+/* eslint-disable-next-line @typescript-eslint/no-explicit-any -- the caller does not care which kind of state */
+export type AnyPrepared = Prepared<any>;
+
+/** Normalises the input of every entry point, once. Nothing is allocated on a device here. */
+export function prepare(
+  stepper: Stepper,
+  func: unknown,
+  y0: unknown,
+  times: Float64Array,
+  options: AnyOptions,
+  extraOptions: readonly string[] = [],
+): AnyPrepared {
+  if (typeof func !== 'function') {
+    throw new InvalidArgumentError(
+      `func is ${describe(func)}; expected a function (t, y) => dy. ` +
+        (hasApply(func) ? 'Wrap a layer or model with fromLayer(model).' : 'It is the first argument.'),
+    );
+  }
+  const plan = makePlan(stepper, times, options, extraOptions);
+  if (isPlainState(y0)) {
+    const kind = float64Kind(func, y0, options);
+    return {
+      problem: buildProblem(plan, kind),
+      stack: (states: readonly Float64Array[]) => states.map((state) => state.slice()),
+      copyOut: (state: Float64Array) => state.slice(),
+      lend: (state: Float64Array) => ({ view: state, end: () => undefined }),
+    };
+  }
+  const kind = tensorKind(func, y0, options);
+  const { space, structure } = kind;
+  return {
+    problem: buildProblem(plan, kind),
+    stack: (states) => unflattenTree(structure, tidy(() => space.stack(states))),
+    copyOut: (state) => unflattenTree(structure, tidy(() => space.unpack(state).map((leaf) => leaf.clone()))),
+    lend: (state) => {
+      const { leaves, end } = space.lend(state);
+      return { view: unflattenTree(structure, leaves), end };
+    },
+  };
+}
+
+function hasApply(value: unknown): boolean {
+  return typeof (value as { apply?: unknown } | null)?.apply === 'function';
+}

@@ -1,0 +1,40 @@
+import type { SolveStats } from './errors.js';
+import type { StateSpace } from './space.js';
+
+/** Zeroed counters. */
+export function newStats(): SolveStats {
+  return { steps: 0, accepted: 0, rejected: 0, nfe: 0, njev: 0, lastStep: 0 };
+}
+
+/** The initial value problem's right-hand side `dy/dt = f(t, y)` on a space of states. */
+export class System<S> {
+  private lower = -Infinity;
+  private upper = Infinity;
+
+  constructor(
+    readonly space: StateSpace<S>,
+    private readonly field: (t: number, y: S) => S,
+    readonly stats: SolveStats,
+  ) {}
+
+  /**
+   * Bounds the times the vector field may see. At a discontinuity the steps on both sides meet in one `t`; each is
+   * shown only its own side.
+   */
+  restrict(from: number, to: number): void {
+    this.lower = Math.min(from, to);
+    this.upper = Math.max(from, to);
+  }
+
+  /** The same right-hand side for states of another space, with counters of its own. */
+  on(space: StateSpace<S>): System<S> {
+    return new System(space, this.field, newStats());
+  }
+
+  /** `f(t, y)`, owned by the space. */
+  evaluate(t: number, y: S): S {
+    this.stats.nfe++;
+    const seen = t < this.lower ? this.lower : t > this.upper ? this.upper : t;
+    return this.space.adopt(this.field(seen, y));
+  }
+}

@@ -1,0 +1,51 @@
+import { engine } from '@tensorflow/tfjs-core';
+
+/**
+ * The one place that touches the state of tfjs's gradient tape (`engine().state`): everything here restores it,
+ * also after an exception.
+ */
+
+/** Whether ops are being recorded for a gradient. */
+export function isTapeActive(): boolean {
+  return engine().state.gradientDepth > 0;
+}
+
+/** Runs `compute` without recording it: for numbers that steer the solver and carry no gradient. */
+export function untaped<T>(compute: () => T): T {
+  const { state } = engine();
+  state.kernelDepth++;
+  try {
+    return compute();
+  } finally {
+    state.kernelDepth--;
+  }
+}
+
+/**
+ * Runs `compute` with a tape of its own, as if no gradient were being taken outside: `tf.grads` inside a gradient
+ * function would otherwise record on the caller's tape and clear it.
+ */
+export function withFreshTape<T>(compute: () => T): T {
+  const { state } = engine();
+  const { gradientDepth, activeTape, kernelDepth } = state;
+  state.gradientDepth = 0;
+  state.kernelDepth = 0;
+  state.activeTape = undefined as never;
+  try {
+    return compute();
+  } finally {
+    state.gradientDepth = gradientDepth;
+    state.activeTape = activeTape;
+    state.kernelDepth = kernelDepth;
+  }
+}
+
+/** Runs `compute` in an engine scope: what it creates and does not `keep` is disposed, also when it throws. */
+export function scoped<T>(compute: () => T): T {
+  engine().startScope('tfjs-diffeq');
+  try {
+    return compute();
+  } finally {
+    engine().endScope();
+  }
+}

@@ -1,0 +1,344 @@
+import {
+  abs,
+  add,
+  clone,
+  concat,
+  div,
+  engine,
+  max,
+  maximum,
+  mul,
+  reshape,
+  split,
+  square,
+  stack,
+  sum,
+  tensor1d,
+  type Scalar,
+  type Tensor,
+} from '@tensorflow/tfjs-core';
+import {
+  combineByOps,
+  ERROR_NORM,
+  hasFusedKernels,
+  runCombination,
+  type ErrorNormAttributes,
+} from './linear_combination.js';
+import { DeviceRead, type SparseRow, type StateSpace } from './space.js';
+import { scoped, untaped } from './tape.js';
+import { nextAfter32 } from './time.js';
+
+/**
+ * A state of tensors as the solvers see it: a list of parts. On backends with fused kernels a part is a leaf; on
+ * others several leaves are packed into one vector, so that the number of launches does not grow with the leaves.
+ */
+export type TensorState = readonly Tensor[];
+
+/** A norm of the scaled error, one tensor per leaf of the state. */
+export type TensorNorm = 'rms' | 'max' | ((leaves: Tensor[]) => Scalar);
+
+/** Tolerances per leaf, and the norm over them. */
+export interface TensorTolerance {
+  rtol: readonly number[];
+  atol: readonly number[];
+  norm: TensorNorm;
+}
+
+/** Tolerances of quadratures: parts that the vector field gives but does not read. */
+export interface QuadratureTolerance {
+  rtol: number;
+  atol: number;
+  /** Whether the embedded error of the quadratures must pass too. */
+  checked: boolean;
+}
+
+const float32Epsilon = 2 ** -23;
+
+/** States made of float32 tensors. */
+export class TensorSpace implements StateSpace<TensorState> {
+  readonly epsilon = float32Epsilon;
+  private readonly owned = new Set<TensorState>();
+  private readonly fused = hasFusedKernels();
+  private readonly sizes: number[];
+  private readonly packed: boolean;
+  private readonly mainParts: number;
+  /* |y| of the newest state: the next step needs it again. */
+  private magnitude: { of: TensorState; value: Tensor[] } | null = null;
+
+  constructor(
+    private readonly shapes: readonly (readonly number[])[],
+    private readonly tolerance: TensorTolerance,
+    private readonly quadrature: QuadratureTolerance | null = null,
+  ) {
+    this.sizes = shapes.map((shape) => shape.reduce((size, extent) => size * extent, 1));
+    this.packed = !this.fused && shapes.length > 1;
+    this.mainParts = this.packed ? 1 : shapes.length;
+  }
+
+  nextTime(t: number, sign: number): number {
+    return nextAfter32(t, sign);
+  }
+
+  /** Leaves to parts. Records on the tape; the result is not owned yet. */
+  pack(leaves: readonly Tensor[]): Tensor[] {
+    if (!this.packed) return [...leaves];
+    return [concat(leaves.map((leaf) => reshape(leaf, [leaf.size])))];
+  }
+
+  /** Parts to leaves: the same tensors, or views made in the current scope. */
+  unpack(parts: TensorState): Tensor[] {
+    if (!this.packed) return parts.slice(0, this.mainParts);
+    return split(parts[0], this.sizes).map((leaf, i) => reshape(leaf, [...this.shapes[i]]));
+  }
+
+  /** Leaves of a state, kept until `end`: the parts themselves, or views of them. */
+  lend(parts: TensorState): { leaves: Tensor[]; end: () => void } {
+    if (!this.packed) return { leaves: this.unpack(parts), end: () => undefined };
+    const leaves = scoped(() => this.unpack(parts).map((leaf) => engine().keep(leaf)));
+    return { leaves, end: () => leaves.forEach((leaf) => leaf.dispose()) };
+  }
+
+  /** The quadratures of a state. */
+  quadratures(parts: TensorState): readonly Tensor[] {
+    return parts.slice(this.mainParts);
+  }
+
+  /** Leaves of `[T, ...shape]` from T states, made in the current scope. */
+  stack(states: readonly TensorState[]): Tensor[] {
+    const parts = Array.from({ length: this.mainParts }, (_, p) => stack(states.map((state) => state[p])));
+    if (!this.packed) return parts;
+    return split(parts[0], this.sizes, 1).map((leaf, i) => reshape(leaf, [states.length, ...this.shapes[i]]));
+  }
+
+  adopt(parts: TensorState): TensorState {
+    for (const part of parts) engine().keep(part);
+    this.owned.add(parts);
+    return parts;
+  }
+
+  combine(y: TensorState, h: number, row: SparseRow, ks: readonly TensorState[]): TensorState {
+    return this.sum(y, h, row, ks, 0, this.mainParts);
+  }
+
+  advance(
+    y: TensorState,
+    h: number,
+    row: SparseRow,
+    ks: readonly TensorState[],
+    last: TensorState | null,
+  ): TensorState {
+    if (!last) return this.sum(y, h, row, ks, 0, y.length);
+    if (y.length === this.mainParts) return last;
+    const quadratures = this.sum(y, h, row, ks, this.mainParts, y.length);
+    this.owned.delete(last);
+    this.owned.delete(quadratures);
+    return this.adopt([...last, ...quadratures]);
+  }
+
+  increment(h: number, row: SparseRow, ks: readonly TensorState[]): TensorState {
+    return this.sum(null, h, row, ks, 0, this.mainParts);
+  }
+
+  /* Parts first..last of [y +] h sum_j a_j k_j. */
+  private sum(
+    y: TensorState | null,
+    h: number,
+    row: SparseRow,
+    ks: readonly TensorState[],
+    first: number,
+    last: number,
+  ): TensorState {
+    const coefficients = Array.from(row.values, (a) => h * a);
+    const terms = row.indices.map((j) => ks[j].slice(first, last));
+    const base = y?.slice(first, last);
+    if (terms.length === 0) return this.adopt((base ?? []).map((part) => clone(part)));
+    if (this.fused) {
+      return this.adopt(
+        base ? runCombination([1, ...coefficients], [base, ...terms]) : runCombination(coefficients, terms),
+      );
+    }
+    return scoped(() =>
+      this.adopt(
+        terms[0].map((_, p) => {
+          const increment = combineByOps(
+            coefficients,
+            terms.map((term) => term[p]),
+          );
+          return base ? add(base[p], increment) : increment;
+        }),
+      ),
+    );
+  }
+
+  errorNorm(
+    h: number,
+    row: SparseRow,
+    ks: readonly TensorState[],
+    y0: TensorState,
+    y1: TensorState,
+  ): DeviceRead {
+    // The states are all that is differentiated: step sizes are constants.
+    return untaped(() =>
+      scoped(() => {
+        const { norm } = this.tolerance;
+        const read =
+          this.fused && typeof norm !== 'function'
+            ? this.fusedNorm(h, row, ks, y0, y1, norm)
+            : this.normByOps(h, row, ks, y0, y1);
+        engine().keep(read.tensor);
+        return read;
+      }),
+    );
+  }
+
+  private fusedNorm(
+    h: number,
+    row: SparseRow,
+    ks: readonly TensorState[],
+    y0: TensorState,
+    y1: TensorState,
+    norm: 'rms' | 'max',
+  ): DeviceRead {
+    const { coefficients, terms } = this.errorTerms(h, row, ks);
+    const parts = this.quadrature?.checked ? y1.length : this.mainParts;
+    const inputs: Record<string, Tensor> = {};
+    [...terms, y0, y1].forEach((term, j) => {
+      for (let p = 0; p < parts; p++) inputs[j * parts + p] = term[p];
+    });
+    const { rtol, atol } = this.partTolerances(parts);
+    const attributes: ErrorNormAttributes = { coefficients, parts, rtol, atol, norm, mainParts: this.mainParts };
+    return new DeviceRead(engine().runKernel(ERROR_NORM, inputs, attributes as never));
+  }
+
+  private partTolerances(parts: number): { rtol: number[]; atol: number[] } {
+    const pad = new Array<number>(parts - this.mainParts);
+    const { rtol, atol } = this.tolerance;
+    return {
+      rtol: [...rtol, ...pad.fill(this.quadrature?.rtol ?? 0)],
+      atol: [...atol, ...pad.fill(this.quadrature?.atol ?? 0)],
+    };
+  }
+
+  /* Every stage takes part, those of weight 0 too: 0 * NaN is NaN, so no stage fails unseen. */
+  private errorTerms(h: number, row: SparseRow, ks: readonly TensorState[]) {
+    const coefficients = new Array<number>(ks.length).fill(0);
+    row.indices.forEach((j, i) => (coefficients[j] = h * row.values[i]));
+    return { coefficients, terms: ks };
+  }
+
+  private normByOps(
+    h: number,
+    row: SparseRow,
+    ks: readonly TensorState[],
+    y0: TensorState,
+    y1: TensorState,
+  ): DeviceRead {
+    const { coefficients, terms } = this.errorTerms(h, row, ks);
+    const before = this.magnitudes(y0);
+    const after = this.magnitudes(y1);
+    const ratio = (p: number, rtol: readonly number[], atol: readonly number[]): Tensor =>
+      scaledError(coefficients, terms.map((k) => k[p]), maximum(before[p], after[p]), rtol, atol, this.sizes);
+    const { rtol, atol, norm } = this.tolerance;
+    const ratios = this.packed
+      ? [ratio(0, rtol, atol)]
+      : rtol.map((_, p) => ratio(p, [rtol[p]], [atol[p]]));
+    const quadrature = this.quadrature?.checked ? this.quadrature : null;
+    const extra = quadrature
+      ? this.quadratures(y1).map((_, q) => ratio(this.mainParts + q, [quadrature.rtol], [quadrature.atol]))
+      : [];
+    if (typeof norm === 'function') {
+      return packReads([norm(this.unpack(ratios)), ...extra.map(sumOfSquares)], 1, (values, i) =>
+        i === 0 ? values[0] : Math.sqrt(values[i] / extra[i - 1].size),
+      );
+    }
+    const reduce = norm === 'max' ? (x: Tensor) => max(abs(x)) : sumOfSquares;
+    const squares = norm === 'rms' && this.packed ? split(square(ratios[0]), this.sizes) : null;
+    const mains = squares ? squares.map((x) => sum(x)) : this.unpack(ratios).map(reduce);
+    const sizes = [...this.sizes, ...extra.map((x) => x.size)];
+    return packReads([...mains, ...extra.map(sumOfSquares)], mains.length, (values, i) =>
+      norm === 'max' && i < mains.length ? values[i] : Math.sqrt(values[i] / sizes[i]),
+    );
+  }
+
+  private magnitudes(y: TensorState): Tensor[] {
+    if (this.magnitude?.of === y) return this.magnitude.value;
+    const value = y.map((part) => engine().keep(abs(part)));
+    this.magnitude?.value.forEach((tensor) => tensor.dispose());
+    this.magnitude = { of: y, value };
+    return value;
+  }
+
+  finiteness(y: TensorState): DeviceRead {
+    return untaped(() =>
+      scoped(() => {
+        const flags = y.map((part) => sum(mul(part, 0)));
+        return new DeviceRead(engine().keep(flags.length > 1 ? sum(stack(flags)) : clone(flags[0])));
+      }),
+    );
+  }
+
+  copy(y: TensorState): TensorState {
+    return this.adopt(y.map((part) => clone(part)));
+  }
+
+  release(y: TensorState): void {
+    if (this.owned.delete(y)) for (const part of y) part.dispose();
+  }
+
+  disown(y: TensorState): void {
+    this.owned.delete(y);
+  }
+
+  sibling(): TensorSpace {
+    return new TensorSpace(this.shapes, this.tolerance, this.quadrature);
+  }
+
+  releaseAll(): void {
+    for (const state of this.owned) for (const part of state) part.dispose();
+    this.owned.clear();
+    this.magnitude?.value.forEach((tensor) => tensor.dispose());
+    this.magnitude = null;
+  }
+}
+
+const sumOfSquares = (x: Tensor): Tensor => sum(square(x));
+
+/*
+ * error / (atol + rtol magnitude), arranged to save a launch: rtol is divided into the coefficients of the error.
+ */
+function scaledError(
+  coefficients: readonly number[],
+  ks: readonly Tensor[],
+  magnitude: Tensor,
+  rtol: readonly number[],
+  atol: readonly number[],
+  sizes: readonly number[],
+): Tensor {
+  const [r] = rtol;
+  if (r > 0 && rtol.every((value) => value === r) && atol.every((value) => value === atol[0])) {
+    const error = combineByOps(
+      coefficients.map((c) => c / r),
+      ks,
+    );
+    return div(error, add(magnitude, atol[0] / r));
+  }
+  const spread = (values: readonly number[]) =>
+    values.length === 1 ? values[0] : tensor1d(values.flatMap((value, i) => Array<number>(sizes[i]).fill(value)));
+  return div(combineByOps(coefficients, ks), add(mul(magnitude, spread(rtol)), spread(atol)));
+}
+
+/* One read for several scalars: the first `mains` count as the error, the others as that of quadratures. */
+function packReads(
+  scalars: Tensor[],
+  mains: number,
+  finish: (values: ArrayLike<number>, i: number) => number,
+): DeviceRead {
+  const tensor = scalars.length === 1 ? clone(scalars[0]) : stack(scalars.map((x) => reshape(x, [])));
+  return new DeviceRead(tensor, (values) => {
+    const norms = Array.from(values, (_, i) => finish(values, i));
+    const main = norms.slice(0, mains).reduce(worst, 0);
+    return norms.length > mains ? [main, norms.slice(mains).reduce(worst, 0)] : [main];
+  });
+}
+
+const worst = (a: number, b: number): number => (Number.isNaN(a) || Number.isNaN(b) ? NaN : Math.max(a, b));

@@ -1,0 +1,29 @@
+const float64 = new Float64Array(1);
+const bits64 = new BigInt64Array(float64.buffer);
+const float32 = new Float32Array(1);
+const bits32 = new Int32Array(float32.buffer);
+
+/** The float64 next to `t` on the side of `sign`. */
+export function nextAfter64(t: number, sign: number): number {
+  if (!Number.isFinite(t)) return t;
+  if (t === 0) return sign * Number.MIN_VALUE;
+  float64[0] = t;
+  bits64[0] += t > 0 === sign > 0 ? 1n : -1n;
+  return float64[0];
+}
+
+/** The float32 strictly beyond `t` on the side of `sign`. */
+export function nextAfter32(t: number, sign: number): number {
+  const rounded = Math.fround(t);
+  if (!Number.isFinite(rounded)) return rounded;
+  if ((rounded - t) * sign > 0) return rounded;
+  if (rounded === 0) return sign * 2 ** -149;
+  float32[0] = rounded;
+  bits32[0] += rounded > 0 === sign > 0 ? 1 : -1;
+  return float32[0];
+}
+
+/** Spacing of float64 numbers at `t`, at least the smallest normal one. */
+export function spacing(t: number): number {
+  return Math.max(Math.abs(t) * Number.EPSILON, 2 ** -1022);
+}

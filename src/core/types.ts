@@ -1,0 +1,48 @@
+import type { Scalar, Tensor } from '@tensorflow/tfjs-core';
+import type { Float64NormFunction, SolveOptions, TensorNormFunction } from './options.js';
+import type { TensorTree } from './tree.js';
+
+/** A tree of the same structure whose tensors may have any rank. */
+export type TreeLike<Y> = Y extends Tensor ? Tensor : { [K in keyof Y]: TreeLike<Y[K]> };
+
+/** A state of plain numbers. */
+export type PlainState = readonly number[] | Float64Array;
+
+/**
+ * A vector field on tensors: `dy/dt = func(t, y, args)` has the structure, shapes and dtype of `y`. It is synchronous;
+ * what it creates and does not return is disposed after the call.
+ */
+export type TensorFunc<Y, Args = unknown> = (t: Scalar, y: Y, args: Args) => TreeLike<Y>;
+
+/**
+ * A vector field on plain numbers. `y` is borrowed and must not be changed; the result is copied at once, so one
+ * buffer may serve every call.
+ */
+export type PlainFunc<Args = unknown> = (t: number, y: Float64Array, args: Args) => ArrayLike<number>;
+
+/** A vector field on plain numbers that writes every element of `dy`, for `inPlace: true`. */
+export type InPlaceFunc<Args = unknown> = (t: number, y: Float64Array, dy: Float64Array, args: Args) => void;
+
+/** Options of a solve on tensors. */
+export type TensorOptions<Y extends TensorTree = TensorTree, Args = unknown> = SolveOptions<
+  TensorFunc<Y, Args>,
+  Y,
+  'rms' | 'max' | TensorNormFunction,
+  Args
+>;
+
+/** Options of a solve on plain numbers. */
+export type PlainOptions<Args = unknown> = SolveOptions<
+  PlainFunc<Args>,
+  Float64Array,
+  'rms' | 'max' | Float64NormFunction,
+  Args
+> & { inPlace?: false };
+
+/** Options of a solve on plain numbers whose vector field writes its result. */
+export type InPlaceOptions<Args = unknown> = SolveOptions<
+  InPlaceFunc<Args>,
+  Float64Array,
+  'rms' | 'max' | Float64NormFunction,
+  Args
+> & { inPlace: true };

@@ -1,0 +1,61 @@
+/**
+ * Differential equations for TensorFlow.js.
+ *
+ * @module
+ */
+export { odeint, odeintAsync } from './odeint.js';
+export { odeintWith } from './odeint_with.js';
+export { odeintDense, odeintDenseAsync, type DenseSolution } from './dense.js';
+export {
+  solve,
+  solveAsync,
+  type Solution,
+  type SolveOnlyOptions,
+  type SolveStatus,
+} from './solve.js';
+export {
+  iterate,
+  iterateAsync,
+  type AsyncStepIterator,
+  type IterateInterval,
+  type Step,
+  type StepIterator,
+} from './iterate.js';
+export { fromLayer, type LayerLike } from './core/from_layer.js';
+export { ButcherTableau, ExplicitRungeKutta, methodNames, type TableauData } from '../solvers/index.js';
+export type { Stepper, StepState } from './core/stepper.js';
+export {
+  AbortedError,
+  InvalidArgumentError,
+  MaxStepsError,
+  MissingGradientError,
+  NoEventError,
+  NonFiniteStateError,
+  OdeError,
+  StepUnderflowError,
+  type FailurePoint,
+  type SolveStats,
+} from './core/errors.js';
+export type { ControllerOption } from './core/controller.js';
+export type {
+  AdaptiveOptions,
+  CommonOptions,
+  FixedStepOptions,
+  Float64NormFunction,
+  SolveOptions,
+  StepReport,
+  TensorNormFunction,
+  Tolerance,
+} from './core/options.js';
+export type { TimeGrid } from './core/times.js';
+export type { TensorTree } from './core/tree.js';
+export type {
+  InPlaceFunc,
+  InPlaceOptions,
+  PlainFunc,
+  PlainOptions,
+  PlainState,
+  TensorFunc,
+  TensorOptions,
+  TreeLike,
+} from './core/types.js';

@@ -1,0 +1,207 @@
+import { resolveMethod } from '../solvers/index.js';
+import type { AnyOptions } from './core/build_problem.js';
+import { describe, InvalidArgumentError, type SolveStats } from './core/errors.js';
+import { AcceptedStep, integrate } from './core/integrate.js';
+import { prepare, type AnyPrepared } from './core/prepare.js';
+import { answerAsync, answerSync, breather } from './core/reading.js';
+import type { TensorTree } from './core/tree.js';
+import type {
+  InPlaceFunc,
+  InPlaceOptions,
+  PlainFunc,
+  PlainOptions,
+  PlainState,
+  TensorFunc,
+  TensorOptions,
+  TreeLike,
+} from './core/types.js';
+import { refuseTape } from './odeint.js';
+
+/** One accepted step of `iterate`. */
+export interface Step<Y> {
+  /** End of the step. */
+  readonly t: number;
+  /** Its signed size: it began at `t - h`. */
+  readonly h: number;
+  /** State at `t`, borrowed until the iterator moves on: `keep()` it, or clone it. */
+  readonly y: Y;
+  /** Error over tolerance, at most 1; `null` for fixed steps. */
+  readonly errorNorm: number | null;
+  /** Counters so far. */
+  readonly stats: SolveStats;
+  /** State at a time inside the step; belongs to the caller. */
+  interpolate(t: number): Y;
+  /** A copy of `y` that belongs to the caller. */
+  keep(): Y;
+}
+
+/** The interval of `iterate`: without `t1` it has no end. */
+export interface IterateInterval {
+  t0: number;
+  /** Default Infinity. */
+  t1?: number;
+}
+
+/** The iterator of `iterate`; leaving it early (`return()`, `break`, `using`) frees what it holds. */
+export type StepIterator<Y> = Generator<Step<Y>, void, void> & { [Symbol.dispose](): void };
+
+/** The iterator of `iterateAsync`. */
+export type AsyncStepIterator<Y> = AsyncGenerator<Step<Y>, void, void>;
+
+/**
+ * The accepted steps of a solve, one at a time, for loops that decide themselves when to stop: games, streams, live
+ * plots.
+ *
+ * @param func The vector field, as for `odeint`.
+ * @param y0 State at `t0`, as for `odeint`.
+ * @param options Those of `odeint`, with `t0` and `t1` in place of output times.
+ * @returns An iterator of steps.
+ * @throws As `odeint`: input errors at the call, failures of the solve by `next()`.
+ *
+ * @example
+ * ```ts
+ * for (const step of iterate((t, y) => [y[1], -y[0]], [1, 0], { t0: 0, maxStep: 0.1 })) {
+ *   if (step.y[0] < 0) { console.log('below zero at', step.t); break; }
+ * }
+ * ```
+ */
+export function iterate<Y extends TensorTree, Args = unknown>(
+  func: TensorFunc<Y, Args>,
+  y0: Y,
+  options: TensorOptions<Y, Args> & IterateInterval,
+): StepIterator<TreeLike<Y>>;
+export function iterate<Args = unknown>(
+  func: InPlaceFunc<Args>,
+  y0: PlainState,
+  options: InPlaceOptions<Args> & IterateInterval,
+): StepIterator<Float64Array>;
+export function iterate<Args = unknown>(
+  func: PlainFunc<Args>,
+  y0: PlainState,
+  options: PlainOptions<Args> & IterateInterval,
+): StepIterator<Float64Array>;
+export function iterate(func: unknown, y0: unknown, options: AnyOptions & IterateInterval): StepIterator<unknown> {
+  const iterator = stepsOf(prepareInterval(func, y0, options));
+  return disposable(iterator);
+}
+
+/**
+ * `iterate` that awaits every read from the device, and lets timers and input run in between.
+ *
+ * @returns An async iterator of steps.
+ * @throws As `iterate`; {@link MissingGradientError} while a gradient is being taken.
+ */
+export function iterateAsync<Y extends TensorTree, Args = unknown>(
+  func: TensorFunc<Y, Args>,
+  y0: Y,
+  options: TensorOptions<Y, Args> & IterateInterval,
+): AsyncStepIterator<TreeLike<Y>>;
+export function iterateAsync<Args = unknown>(
+  func: InPlaceFunc<Args>,
+  y0: PlainState,
+  options: InPlaceOptions<Args> & IterateInterval,
+): AsyncStepIterator<Float64Array>;
+export function iterateAsync<Args = unknown>(
+  func: PlainFunc<Args>,
+  y0: PlainState,
+  options: PlainOptions<Args> & IterateInterval,
+): AsyncStepIterator<Float64Array>;
+export function iterateAsync(
+  func: unknown,
+  y0: unknown,
+  options: AnyOptions & IterateInterval,
+): AsyncStepIterator<unknown> {
+  refuseTape('iterateAsync', 'iterate');
+  return stepsOfAsync(prepareInterval(func, y0, options));
+}
+
+function prepareInterval(func: unknown, y0: unknown, options: AnyOptions & IterateInterval): AnyPrepared {
+  const { t0, t1 = Infinity } = options ?? {};
+  if (typeof t0 !== 'number' || !Number.isFinite(t0)) {
+    throw new InvalidArgumentError(`t0 is ${describe(t0)}; expected the finite time of y0, as in { t0: 0, t1: 10 }.`);
+  }
+  if (typeof t1 !== 'number' || Number.isNaN(t1) || t1 === t0) {
+    throw new InvalidArgumentError(`t1 is ${describe(t1)}; expected a number other than t0, or Infinity.`);
+  }
+  return prepare(resolveMethod(options.method), func, y0, Float64Array.of(t0, t1), options, ['t0', 't1']);
+}
+
+/* Nothing is allocated before the first next(), so an iterator that is never started holds nothing. */
+function* stepsOf(prepared: AnyPrepared): Generator<Step<unknown>, void, void> {
+  const loop = integrate(prepared.problem);
+  try {
+    for (let next = loop.next(); !next.done; ) {
+      const { value } = next;
+      if (value instanceof AcceptedStep) {
+        yield* lendStep(prepared, value);
+        next = loop.next();
+      } else {
+        next = loop.next(answerSync(value));
+      }
+    }
+  } finally {
+    loop.return();
+  }
+}
+
+async function* stepsOfAsync(prepared: AnyPrepared): AsyncStepIterator<unknown> {
+  const loop = integrate(prepared.problem);
+  const breathe = breather();
+  try {
+    for (let next = loop.next(); !next.done; ) {
+      const { value } = next;
+      if (value instanceof AcceptedStep) {
+        yield* lendStep(prepared, value);
+        await breathe();
+        next = loop.next();
+      } else {
+        next = loop.next(await answerAsync(value));
+      }
+    }
+  } finally {
+    loop.return();
+  }
+}
+
+function* lendStep(prepared: AnyPrepared, accepted: AcceptedStep<unknown>): Generator<Step<unknown>, void, void> {
+  const { problem } = prepared;
+  const { view, end } = prepared.lend(accepted.y1);
+  const { t0, t1, errorNorm } = accepted;
+  let borrowed = true;
+  const copy = (make: () => unknown): unknown => {
+    if (borrowed) return make();
+    throw new InvalidArgumentError(`the step to t = ${t1} is over; call keep() or interpolate() before the next step.`);
+  };
+  try {
+    yield {
+      t: t1,
+      h: t1 - t0,
+      y: view,
+      errorNorm,
+      stats: { ...problem.system.stats },
+      keep: () => copy(() => prepared.copyOut(accepted.y1)),
+      interpolate: (t) =>
+        copy(() => {
+          if (!((t - t0) * (t - t1) <= 0)) {
+            throw new InvalidArgumentError(`interpolate(${t}): expected a time in the step, from ${t0} to ${t1}.`);
+          }
+          const state = accepted.interpolate(t);
+          const out = prepared.copyOut(state);
+          problem.space.release(state);
+          return out;
+        }),
+    };
+  } finally {
+    borrowed = false;
+    end();
+  }
+}
+
+function disposable<Y>(iterator: Generator<Step<Y>, void, void>): StepIterator<Y> {
+  // Generators have it by themselves from Node 24 on.
+  const symbol = (Symbol as { dispose?: symbol }).dispose;
+  if (symbol && !(symbol in iterator)) {
+    Object.defineProperty(iterator, symbol, { value: () => void iterator.return(), configurable: true });
+  }
+  return iterator as StepIterator<Y>;
+}

@@ -1,0 +1,105 @@
+import { resolveMethod } from '../solvers/index.js';
+import type { AnyOptions } from './core/build_problem.js';
+import { MissingGradientError } from './core/errors.js';
+import { runAsync } from './core/reading.js';
+import { isTapeActive } from './core/tape.js';
+import { readTimesAsync, type TimeGrid } from './core/times.js';
+import type { TensorTree } from './core/tree.js';
+import type {
+  InPlaceFunc,
+  InPlaceOptions,
+  PlainFunc,
+  PlainOptions,
+  PlainState,
+  TensorFunc,
+  TensorOptions,
+  TreeLike,
+} from './core/types.js';
+import { solveGrid, solveGridSync } from './odeint_with.js';
+
+/**
+ * Solves the initial value problem `dy/dt = func(t, y)`, `y(t[0]) = y0`, and returns `y` at the times `t`.
+ *
+ * On tensors the result is differentiable by tfjs's tape (`tf.grads`, `tf.variableGrads`), in `y0`, in `t` when it is
+ * a tensor, and in every variable and tensor that `func` uses. For gradients at constant memory see `odeintAdjoint`.
+ *
+ * @param func The vector field `(t, y, args) => dy`. On tensors `t` is a scalar and `dy` has the structure, shapes and
+ *   dtype of `y`; on plain numbers `t` is a number and `y` a `Float64Array`.
+ * @param y0 Initial state: a float32 tensor, a tree of them (arrays, records), or a `number[]` / `Float64Array`, which
+ *   is solved in float64 without tfjs.
+ * @param t Output times, strictly increasing or decreasing, beginning with that of `y0`.
+ * @param options Method, tolerances and everything else; unknown names throw.
+ * @returns The structure of `y0` with a leading time axis, `[T, ...shape]`; for plain numbers T `Float64Array`s.
+ * @throws {@link InvalidArgumentError} for input that cannot be used; {@link MaxStepsError},
+ *   {@link StepUnderflowError}, {@link NonFiniteStateError} when the solve fails; {@link AbortedError} when its signal
+ *   is triggered.
+ *
+ * @example
+ * ```ts
+ * // A pendulum, in float64.
+ * const ys = odeint((t, [angle, speed]) => [speed, -Math.sin(angle)], [1, 0], [0, 5, 10]);
+ * console.log(ys[2][0]);
+ * ```
+ */
+export function odeint<Y extends TensorTree, Args = unknown>(
+  func: TensorFunc<Y, Args>,
+  y0: Y,
+  t: TimeGrid,
+  options?: TensorOptions<Y, Args>,
+): TreeLike<Y>;
+export function odeint<Args = unknown>(
+  func: InPlaceFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options: InPlaceOptions<Args>,
+): Float64Array[];
+export function odeint<Args = unknown>(
+  func: PlainFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options?: PlainOptions<Args>,
+): Float64Array[];
+export function odeint(func: unknown, y0: unknown, t: unknown, options: AnyOptions = {}): unknown {
+  return solveGridSync(resolveMethod(options?.method), func, y0, t, options).y;
+}
+
+/**
+ * `odeint` that awaits every read from the device, as WebGPU needs, and lets timers and input run in between.
+ *
+ * @returns A promise of what `odeint` returns.
+ * @throws As `odeint`, by rejection; {@link MissingGradientError} inside `tf.grad` and its like, whose tape is
+ *   synchronous.
+ */
+export function odeintAsync<Y extends TensorTree, Args = unknown>(
+  func: TensorFunc<Y, Args>,
+  y0: Y,
+  t: TimeGrid,
+  options?: TensorOptions<Y, Args>,
+): Promise<TreeLike<Y>>;
+export function odeintAsync<Args = unknown>(
+  func: InPlaceFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options: InPlaceOptions<Args>,
+): Promise<Float64Array[]>;
+export function odeintAsync<Args = unknown>(
+  func: PlainFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options?: PlainOptions<Args>,
+): Promise<Float64Array[]>;
+export async function odeintAsync(func: unknown, y0: unknown, t: unknown, options: AnyOptions = {}): Promise<unknown> {
+  refuseTape('odeintAsync', 'odeint');
+  const stepper = resolveMethod(options?.method);
+  const times = await readTimesAsync(t);
+  return (await runAsync(solveGrid(stepper, func, y0, times, options, { breathing: true }))).y;
+}
+
+/** Throws while a gradient is being taken: what is awaited is not on tfjs's tape. */
+export function refuseTape(name: string, instead: string): void {
+  if (!isTapeActive()) return;
+  throw new MissingGradientError(
+    `${name} was called while a gradient is being taken, and tfjs records synchronous code only: its result would ` +
+      `silently get no gradient. Use ${instead} inside tf.grad and tf.variableGrads.`,
+  );
+}

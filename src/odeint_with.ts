@@ -1,0 +1,132 @@
+import { tidy, type Tensor, type Tensor1D } from '@tensorflow/tfjs-core';
+import type { AnyOptions } from './core/build_problem.js';
+import { collect, type Collected } from './core/collect.js';
+import type { SolveStats } from './core/errors.js';
+import { prepare } from './core/prepare.js';
+import type { Reading } from './core/reading.js';
+import { runSync } from './core/reading.js';
+import type { Stepper } from './core/stepper.js';
+import { isTapeActive } from './core/tape.js';
+import { leafField, type TensorField } from './core/tensor_kind.js';
+import { flatField, linkOutputTimes, linkStartTime } from './core/time_gradient.js';
+import { readTimes, type TimeGrid } from './core/times.js';
+import { flattenTree, isTensor, unflattenTree, type TensorTree } from './core/tree.js';
+import type {
+  InPlaceFunc,
+  InPlaceOptions,
+  PlainFunc,
+  PlainOptions,
+  PlainState,
+  TensorFunc,
+  TensorOptions,
+  TreeLike,
+} from './core/types.js';
+
+/** What every entry point on a grid of times computes. */
+export interface GridSolution {
+  /** Output in the caller's structure. */
+  y: unknown;
+  /** The part of the grid it covers. */
+  t: Float64Array;
+  failure: Collected<unknown>['failure'];
+  stats: SolveStats;
+}
+
+/** How a grid of times is solved. */
+export interface GridRun {
+  keepGoing?: boolean;
+  breathing?: boolean;
+  /** Further option names of the entry point. */
+  extraOptions?: readonly string[];
+}
+
+/** Solves on a grid of times; the driver of the caller answers the reads. */
+export function solveGrid(
+  stepper: Stepper,
+  func: unknown,
+  y0: unknown,
+  times: Float64Array,
+  options: AnyOptions,
+  run: GridRun = {},
+): Reading<GridSolution> {
+  const prepared = prepare(stepper, func, y0, times, options, run.extraOptions);
+  return (function* () {
+    const { problem } = prepared;
+    const { states, failure } = yield* collect(problem, times, run);
+    try {
+      const y = prepared.stack(states);
+      return { y, t: times.slice(0, states.length), failure, stats: problem.system.stats };
+    } finally {
+      for (const state of states) problem.space.release(problem.space.adopt(state));
+    }
+  })();
+}
+
+/**
+ * Like `solveGrid`, run at once; while a gradient is being taken and `t` is a tensor, the gradient reaches it.
+ */
+export function solveGridSync(
+  stepper: Stepper,
+  func: unknown,
+  y0: unknown,
+  t: unknown,
+  options: AnyOptions,
+  run: GridRun = {},
+): GridSolution {
+  const times = readTimes(t);
+  const start = isTapeActive() && isTensor(t) ? startLeaves(y0) : null;
+  if (!start) return runSync(solveGrid(stepper, func, y0, times, options, run));
+  const field = leafField(func as TensorField<never>, y0, options.args);
+  const { structure, leaves } = field;
+  const sizes = leaves.map((leaf) => leaf.size);
+  const flat = flatField(field, { sizes, shapes: leaves.map((leaf) => leaf.shape) });
+  let solution!: GridSolution;
+  const linked = tidy((): Tensor[] => {
+    const moved = unflattenTree(structure, linkStartTime(flat, leaves, t as Tensor1D, times));
+    solution = runSync(solveGrid(stepper, func, moved, times, options, run));
+    const covered = flattenTree(solution.y, 'y').leaves;
+    // Of a solve that ended early only part of t has outputs.
+    return linkOutputTimes(flat, covered, t as Tensor1D, solution.t);
+  });
+  return { ...solution, y: unflattenTree(structure, linked) };
+}
+
+/* The leaves of a state of tensors; anything else takes the plain way, which explains what is wrong. */
+function startLeaves(y0: unknown): Tensor[] | null {
+  try {
+    return flattenTree(y0, 'y0').leaves;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * `odeint` for one method without the registry of names, so that a bundler leaves the other methods out.
+ *
+ * @param stepper The method, for example `new ExplicitRungeKutta(dopri5)` from `tfjs-diffeq/solvers`.
+ * @returns As `odeint`.
+ */
+export function odeintWith<Y extends TensorTree, Args = unknown>(
+  stepper: Stepper,
+  func: TensorFunc<Y, Args>,
+  y0: Y,
+  t: TimeGrid,
+  options?: Omit<TensorOptions<Y, Args>, 'method'>,
+): TreeLike<Y>;
+export function odeintWith<Args = unknown>(
+  stepper: Stepper,
+  func: InPlaceFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options: Omit<InPlaceOptions<Args>, 'method'>,
+): Float64Array[];
+export function odeintWith<Args = unknown>(
+  stepper: Stepper,
+  func: PlainFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options?: Omit<PlainOptions<Args>, 'method'>,
+): Float64Array[];
+export function odeintWith(stepper: Stepper, func: unknown, y0: unknown, t: unknown, options: object = {}): unknown {
+  return solveGridSync(stepper, func, y0, t, options).y;
+}

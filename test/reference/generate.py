@@ -1,0 +1,46 @@
+"""Writes the reference numbers of the tests, by programs that are not ours.
+
+    pip install -r requirements.txt
+    python generate.py               # a minute; writes the four JSON files beside this script
+
+problems.json      reference states of initial value problems         (problems.py, solutions.py)
+scipy_errors.json  errors and evaluations of scipy's solvers on them   (solutions.py)
+fixed_grid.json    one step per grid interval, for every tableau       (fixed_grid.py)
+adjoint.json       gradients of a sum of outputs                       (adjoint.py)
+"""
+
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+from adjoint import adjoint
+from fixed_grid import fixed_grid
+from solutions import problems, scipy_errors
+
+PACKAGES = ["numpy", "scipy", "mpmath", "torch", "torchdiffeq", "diffrax", "jax"]
+
+
+def text(value, indent=""):
+    """JSON with one line per list of numbers."""
+    inner = indent + "  "
+    if isinstance(value, dict) and value:
+        rows = [f"{inner}{json.dumps(k)}: {text(v, inner)}" for k, v in value.items()]
+        return "{\n" + ",\n".join(rows) + "\n" + indent + "}"
+    if isinstance(value, list) and value and isinstance(value[0], list):
+        return "[\n" + ",\n".join(inner + text(v, inner) for v in value) + "\n" + indent + "]"
+    return json.dumps(value, allow_nan=False)
+
+
+def write(name, content):
+    versions = {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}}
+    path = Path(__file__).with_name(name)
+    path.write_text(text({"generated": {"by": "generate.py", **versions}, **content}) + "\n")
+
+
+if __name__ == "__main__":
+    states = problems()
+    write("problems.json", states)
+    write("scipy_errors.json", scipy_errors(states))
+    write("fixed_grid.json", fixed_grid())
+    write("adjoint.json", adjoint())
