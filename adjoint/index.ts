@@ -1,1 +1,6 @@
-export {};
+/**
+ * Gradients of solutions.
+ *
+ * @module
+ */
+export { odeintAdjoint, type AdjointOptions } from './odeint_adjoint.js';

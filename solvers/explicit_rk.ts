@@ -116,9 +116,10 @@ export class ExplicitRungeKutta implements Stepper {
   accept<S>(system: System<S>, state: StepState<S>, restart: boolean): StepState<S> {
     const own = state as RungeKuttaState<S>;
     const { space } = system;
-    const f1 = this.tableau.fsal ? own.k.pop()! : own.f1;
+    const { fsal, stages } = this.tableau;
+    const f1 = fsal ? own.k[stages - 1] : own.f1;
     own.f1 = null;
-    this.forgetStages(system, own, 0);
+    this.forgetStages(system, own, 0, fsal ? stages - 1 : stages);
     if (f1 !== null) {
       own.started = !restart;
       if (restart) space.release(f1);
@@ -135,7 +136,7 @@ export class ExplicitRungeKutta implements Stepper {
 
   reject<S>(system: System<S>, state: StepState<S>): StepState<S> {
     const own = state as RungeKuttaState<S>;
-    this.forgetStages(system, own, 1);
+    this.forgetStages(system, own, 1, this.tableau.stages);
     if (own.f1 !== null) system.space.release(own.f1);
     own.f1 = null;
     if (own.y1 !== null) system.space.release(own.y1);
@@ -144,14 +145,15 @@ export class ExplicitRungeKutta implements Stepper {
     return own;
   }
 
-  /* Releases the stages from `first` on, and what the interpolant added. */
-  private forgetStages<S>(system: System<S>, own: RungeKuttaState<S>, first: number): void {
+  /* Releases stages `first` to `end - 1`, and what the interpolant added. */
+  private forgetStages<S>(system: System<S>, own: RungeKuttaState<S>, first: number, end: number): void {
     const { space } = system;
     const { k, extended } = own;
+    for (let i = first; i < end; i++) space.release(k[i]);
+    if (extended.length === 0) return;
     const added = this.tableau.stages + (this.tableau.fsal ? 0 : 1);
     for (let i = added; i < extended.length; i++) space.release(extended[i]);
     extended.length = 0;
-    while (k.length > first) space.release(k.pop()!);
   }
 
   detach<S>(system: System<S>, state: StepState<S>, archive: StateSpace<S>): StepState<S> {

@@ -140,7 +140,7 @@ function* stepsOf(prepared: AnyPrepared): Generator<Step<unknown>, void, void> {
       }
     }
   } finally {
-    loop.return();
+    loop.return(null);
   }
 }
 
@@ -159,7 +159,7 @@ async function* stepsOfAsync(prepared: AnyPrepared): AsyncStepIterator<unknown> 
       }
     }
   } finally {
-    loop.return();
+    loop.return(null);
   }
 }
 

@@ -41,7 +41,7 @@ function readDefaultBackend(): BackendName {
   return known;
 }
 
-tf.env().set('IS_TEST', true); // silences the cpu backend's advertisement of tfjs-node
+tf.env().set('PROD', true); // silences the cpu backend's advertisement of tfjs-node
 loadNative();
 
 /** The backend of every test that does not ask for one with `onBackends`. */

@@ -11,15 +11,16 @@ export interface Collected<S> {
   failure: OdeError | null;
 }
 
-/** Runs a problem to its end, handing every accepted step to `consume`. */
+/** Runs a problem to its end, handing every accepted step to `consume`; returns the size of a next step. */
 export function* consumeSteps<S>(
   problem: Problem<S>,
   breathing: boolean,
   consume: (step: AcceptedStep<S>) => void,
-): Reading<void> {
+): Reading<number | null> {
   const loop = integrate(problem);
   try {
-    for (let next = loop.next(); !next.done; ) {
+    for (let next = loop.next(); ; ) {
+      if (next.done) return next.value;
       const { value } = next;
       if (value instanceof AcceptedStep) {
         consume(value);
@@ -30,7 +31,7 @@ export function* consumeSteps<S>(
       }
     }
   } finally {
-    loop.return();
+    loop.return(null);
   }
 }
 

@@ -15,6 +15,8 @@ export interface Float64Tolerance {
 export class Float64Space implements StateSpace<Float64Array> {
   readonly epsilon = Number.EPSILON;
   private readonly pool: Float64Array[] = [];
+  /* Buffers in the pool. Its length stays: an array that shrinks and grows reallocates. */
+  private free = 0;
   private readonly zero: Float64Array;
 
   constructor(
@@ -26,7 +28,7 @@ export class Float64Space implements StateSpace<Float64Array> {
 
   /** A buffer of unspecified content. */
   take(): Float64Array {
-    return this.pool.pop() ?? new Float64Array(this.size);
+    return this.free > 0 ? this.pool[--this.free] : new Float64Array(this.size);
   }
 
   nextTime(t: number, sign: number): number {
@@ -93,7 +95,7 @@ export class Float64Space implements StateSpace<Float64Array> {
   }
 
   release(y: Float64Array): void {
-    this.pool.push(y);
+    this.pool[this.free++] = y;
   }
 
   disown(): void {
@@ -110,6 +112,7 @@ export class Float64Space implements StateSpace<Float64Array> {
 
   releaseAll(): void {
     this.pool.length = 0;
+    this.free = 0;
   }
 }
 

@@ -48,8 +48,9 @@ export type Yielded<S> = DeviceRead | null | AcceptedStep<S>;
 /**
  * THE loop: proposes a step, attempts it, asks the controller, yields it. Output grids, dense output, events and
  * gradients all consume these steps.
+ * @returns The size the next step would have had, for a solve that goes on from here; `null` for fixed steps.
  */
-export function* integrate<S>(problem: Problem<S>): Generator<Yielded<S>, void, ArrayLike<number>> {
+export function* integrate<S>(problem: Problem<S>): Generator<Yielded<S>, number | null, ArrayLike<number>> {
   const { space, system, stepper, steps, direction, t1 } = problem;
   try {
     const sizes = steps.kind === 'adaptive' ? new AdaptiveSizes(problem, steps) : new FixedSizes(problem, steps);
@@ -83,6 +84,7 @@ export function* integrate<S>(problem: Problem<S>): Generator<Yielded<S>, void, 
       }
     }
     if (steps.kind === 'fixed' && !problem.readsAreFree) yield* requireFinite(problem, state.t0, state.y0);
+    return sizes.nextStep();
   } finally {
     space.releaseAll();
   }
@@ -120,6 +122,7 @@ interface StepSizes<S> {
   /** Whether the attempt stands; a generator when that must be read. */
   judge(state: StepState<S>): boolean | Reading<boolean>;
   afterRejection(state: StepState<S>): Reading<void>;
+  nextStep(): number | null;
   /** Whether nothing evaluated before `t` may be used beyond it. */
   restartsAt(t: number): boolean;
 }
@@ -218,8 +221,13 @@ class AdaptiveSizes<S> implements StepSizes<S> {
     throw new StepUnderflowError(`at t = ${state.t0} the tolerance needs a step of ${h}, below ${bound}. ${hint}`, at);
   }
 
+  nextStep(): number {
+    return this.h;
+  }
+
   restartsAt(t: number): boolean {
-    return this.problem.jumps.has(t);
+    const { jumps } = this.problem;
+    return jumps.size > 0 && jumps.has(t);
   }
 }
 
@@ -258,6 +266,10 @@ class FixedSizes<S> implements StepSizes<S> {
 
   *afterRejection(): Reading<void> {
     // Every fixed step stands.
+  }
+
+  nextStep(): null {
+    return null;
   }
 
   restartsAt(t: number): boolean {

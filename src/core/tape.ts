@@ -1,4 +1,4 @@
-import { engine } from '@tensorflow/tfjs-core';
+import { engine, type Tensor } from '@tensorflow/tfjs-core';
 
 /**
  * The one place that touches the state of tfjs's gradient tape (`engine().state`): everything here restores it,
@@ -34,6 +34,9 @@ export function withFreshTape<T>(compute: () => T): T {
   try {
     return compute();
   } finally {
+    // After an exception tfjs leaves behind what its tape saved.
+    const left = state.activeTape as { saved?: Tensor[] }[] | null | undefined;
+    for (const node of left ?? []) for (const tensor of node.saved ?? []) tensor.dispose();
     state.gradientDepth = gradientDepth;
     state.activeTape = activeTape;
     state.kernelDepth = kernelDepth;

@@ -64,6 +64,7 @@ export class TensorSpace implements StateSpace<TensorState> {
   private readonly mainParts: number;
   /* |y| of the newest state: the next step needs it again. */
   private magnitude: { of: TensorState; value: Tensor[] } | null = null;
+  private stale: Tensor[] = [];
 
   constructor(
     private readonly shapes: readonly (readonly number[])[],
@@ -185,6 +186,7 @@ export class TensorSpace implements StateSpace<TensorState> {
           this.fused && typeof norm !== 'function'
             ? this.fusedNorm(h, row, ks, y0, y1, norm)
             : this.normByOps(h, row, ks, y0, y1);
+        this.forget(this.stale);
         engine().keep(read.tensor);
         return read;
       }),
@@ -234,8 +236,7 @@ export class TensorSpace implements StateSpace<TensorState> {
     y1: TensorState,
   ): DeviceRead {
     const { coefficients, terms } = this.errorTerms(h, row, ks);
-    const before = this.magnitudes(y0);
-    const after = this.magnitudes(y1);
+    const [before, after] = this.magnitudes(y0, y1);
     const ratio = (p: number, rtol: readonly number[], atol: readonly number[]): Tensor =>
       scaledError(coefficients, terms.map((k) => k[p]), maximum(before[p], after[p]), rtol, atol, this.sizes);
     const { rtol, atol, norm } = this.tolerance;
@@ -260,12 +261,15 @@ export class TensorSpace implements StateSpace<TensorState> {
     );
   }
 
-  private magnitudes(y: TensorState): Tensor[] {
-    if (this.magnitude?.of === y) return this.magnitude.value;
-    const value = y.map((part) => engine().keep(abs(part)));
-    this.magnitude?.value.forEach((tensor) => tensor.dispose());
-    this.magnitude = { of: y, value };
-    return value;
+  /* |y0| and |y1|; the latter is kept, for it is the former of the next step. */
+  private magnitudes(y0: TensorState, y1: TensorState): [readonly Tensor[], readonly Tensor[]] {
+    const of = (y: TensorState): Tensor[] => y.map((part) => abs(part));
+    const before = this.magnitude?.of === y0 ? this.magnitude.value : of(y0);
+    if (y1 === y0) return [before, before];
+    const after = of(y1);
+    this.stale = this.magnitude?.value ?? [];
+    this.magnitude = { of: y1, value: after.map((tensor) => engine().keep(tensor)) };
+    return [before, after];
   }
 
   finiteness(y: TensorState): DeviceRead {
@@ -296,8 +300,14 @@ export class TensorSpace implements StateSpace<TensorState> {
   releaseAll(): void {
     for (const state of this.owned) for (const part of state) part.dispose();
     this.owned.clear();
-    this.magnitude?.value.forEach((tensor) => tensor.dispose());
+    this.forget(this.stale);
+    this.forget(this.magnitude?.value ?? []);
     this.magnitude = null;
+  }
+
+  private forget(tensors: Tensor[]): void {
+    for (const tensor of tensors) tensor.dispose();
+    this.stale = [];
   }
 }
 

@@ -35,16 +35,21 @@ export interface Flattening {
   readonly shapes: readonly (readonly number[])[];
 }
 
+/* tf.split into a single part has no working gradient. */
+function splitAll(x: Tensor, sizes: readonly number[], axis: number): Tensor[] {
+  return sizes.length === 1 ? [x] : split(x, [...sizes], axis);
+}
+
 /** The field on one flat vector. */
 export function flatField(field: LeafField, { sizes, shapes }: Flattening): FlatField {
   return (t, y) => {
-    const leaves = split(y, [...sizes]).map((leaf, i) => reshape(leaf, [...shapes[i]]));
+    const leaves = splitAll(y, sizes, 0).map((leaf, i) => reshape(leaf, [...shapes[i]]));
     return concat(field.call(t, leaves).map((leaf) => reshape(leaf, [leaf.size])));
   };
 }
 
 /**
- * `[T, ...shape]` leaves whose gradient also reaches the output times `t[1..T-1]`; later entries of `t`, which a solve
+ * `[T, ...shape]` leaves whose gradient also reaches their times; later entries of `t`, which a solve
  * that ended early did not reach, get none.
  */
 export function linkOutputTimes(f: FlatField, states: readonly Tensor[], t: Tensor1D, times: Float64Array): Tensor[] {
@@ -54,16 +59,16 @@ export function linkOutputTimes(f: FlatField, states: readonly Tensor[], t: Tens
   );
   const linked = linkRows(f, flat, t, times);
   const sizes = states.map((leaf) => leaf.size / times.length);
-  return split(linked, sizes, 1).map((leaf, i) => reshape(leaf, states[i].shape));
+  return splitAll(linked, sizes, 1).map((leaf, i) => reshape(leaf, states[i].shape));
 }
 
 function linkRows(f: FlatField, flat: Tensor, t: Tensor1D, times: Float64Array): Tensor {
   const rows = (matrix: Tensor, i: number) => reshape(slice(matrix, [i, 0], [1, flat.shape[1]!]), [flat.shape[1]!]);
   return linked(flat, t, (y, moving, dy) => {
     const gradients: Tensor[] = [];
-    const toTimes: Tensor[] = [zeros([])];
-    gradients.push(rows(dy, 0));
-    for (let i = 1; i < times.length; i++) {
+    const toTimes: Tensor[] = [];
+    // At i = 0 this undoes the move of the start: the first output is y0, whenever that is.
+    for (let i = 0; i < times.length; i++) {
       const [gy, gt] = flowGradient(f, rows(y, i), element(moving, i), times[i], 1, rows(dy, i));
       gradients.push(gy);
       toTimes.push(gt);
@@ -84,7 +89,7 @@ export function linkStartTime(f: FlatField, leaves: readonly Tensor[], t: Tensor
     return [gy, toTimes];
   });
   const sizes = leaves.map((leaf) => leaf.size);
-  return split(start, sizes).map((leaf, i) => reshape(leaf, leaves[i].shape));
+  return splitAll(start, sizes, 0).map((leaf, i) => reshape(leaf, leaves[i].shape));
 }
 
 const element = (t: Tensor, i: number): Scalar => reshape(slice(t, [i], [1]), []);

@@ -3,7 +3,11 @@ import type { Float64NormFunction, SolveOptions, TensorNormFunction } from './op
 import type { TensorTree } from './tree.js';
 
 /** A tree of the same structure whose tensors may have any rank. */
-export type TreeLike<Y> = Y extends Tensor ? Tensor : { [K in keyof Y]: TreeLike<Y[K]> };
+export type TreeLike<Y> = TensorTree extends Y
+  ? TensorTree
+  : Y extends Tensor
+    ? Tensor
+    : { [K in keyof Y]: TreeLike<Y[K]> };
 
 /** A state of plain numbers. */
 export type PlainState = readonly number[] | Float64Array;

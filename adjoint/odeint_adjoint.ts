@@ -1,0 +1,206 @@
+import { concat, customGrad, reshape, scalar, split, Variable, type Tensor } from '@tensorflow/tfjs-core';
+import { resolveMethod } from '../solvers/index.js';
+import { makePlan, type AnyOptions } from '../src/core/build_problem.js';
+import { describe, InvalidArgumentError, MissingGradientError } from '../src/core/errors.js';
+import { isPlainState } from '../src/core/float64_kind.js';
+import { leafTolerances, nearest, type TensorNormFunction, type Tolerance } from '../src/core/options.js';
+import { isTapeActive, scoped, withFreshTape } from '../src/core/tape.js';
+import { leafField, type LeafField, type TensorField } from '../src/core/tensor_kind.js';
+import { readTimes, type TimeGrid } from '../src/core/times.js';
+import { isTensor, unflattenTree, type TensorTree } from '../src/core/tree.js';
+import type { TensorFunc, TensorOptions, TreeLike } from '../src/core/types.js';
+import { discoverVariables, requireGradients } from '../src/core/vjp.js';
+import { solveGridSync } from '../src/odeint_with.js';
+import { backsolve, type BacksolveProblem } from './backsolve.js';
+
+/** Options of the backward solve. Those left out are taken from the forward solve. */
+export interface AdjointOptions {
+  /** How the gradient is computed. Default `'backsolve'`. */
+  adjoint?: 'backsolve';
+  /** The variables to differentiate; by default the trainable ones that `func` reads are found. */
+  params?: readonly Variable[];
+  /** Method of the backward solve. */
+  adjointMethod?: AnyOptions['method'];
+  /** Its relative tolerance. */
+  adjointRtol?: Tolerance;
+  /** Its absolute tolerance. */
+  adjointAtol?: Tolerance;
+  /**
+   * Its error norm: `'full'` (default) also checks the quadratures that become the parameters' gradients,
+   * `'seminorm'` does not (fewer evaluations, but a gradient that may be wrong unnoticed), a function gets the leaves
+   * of the state and of its cotangent.
+   */
+  adjointNorm?: 'full' | 'seminorm' | TensorNormFunction;
+  /** Its other options, such as `stepSize` or `maxNumSteps`, in place of the forward ones. */
+  adjointOptions?: Pick<
+    AnyOptions,
+    'stepSize' | 'firstStep' | 'minStep' | 'maxStep' | 'maxNumSteps' | 'safety' | 'ifactor' | 'dfactor' | 'controller' | 'perturb'
+  >;
+}
+
+const adjointNames = [
+  'adjoint',
+  'params',
+  'adjointMethod',
+  'adjointRtol',
+  'adjointAtol',
+  'adjointNorm',
+  'adjointOptions',
+] as const;
+
+/**
+ * `odeint` whose gradient comes from a second solve backward in time, at a memory that does not grow with the number
+ * of steps.
+ *
+ * The trainable variables that `func` reads are found by themselves; a variable left out of `params`, or met later
+ * only, throws instead of staying untrained. Gradients reach `y0`, `t` (when it is a tensor) and the variables; other
+ * tensors that `func` uses are constants.
+ *
+ * @param func The vector field on tensors, as for `odeint`.
+ * @param y0 Initial state, a tensor or a tree of tensors.
+ * @param t Output times, as for `odeint`.
+ * @param options Those of `odeint` and {@link AdjointOptions}.
+ * @returns As `odeint`: the structure of `y0` with a leading time axis.
+ * @throws As `odeint`; {@link MissingGradientError} for variables that would silently get no gradient, and for
+ *   gradients of gradients.
+ *
+ * @example
+ * ```ts
+ * const rate = tf.variable(tf.scalar(0.5));
+ * const loss = () => tf.sum(odeintAdjoint((t, y) => tf.mul(tf.neg(rate), y), tf.scalar(1), [0, 1]));
+ * const { grads } = tf.variableGrads(loss as () => tf.Scalar);
+ * ```
+ */
+export function odeintAdjoint<Y extends TensorTree, Args = unknown>(
+  func: TensorFunc<Y, Args>,
+  y0: Y,
+  t: TimeGrid,
+  options: TensorOptions<Y, Args> & AdjointOptions = {},
+): TreeLike<Y> {
+  if (isPlainState(y0)) {
+    throw new InvalidArgumentError(
+      `y0 is ${describe(y0)}; odeintAdjoint differentiates tensors: wrap it with tf.tensor1d(y0). Plain numbers have no ` +
+        'tape; solve them with odeint.',
+    );
+  }
+  const forward: AnyOptions = { ...options };
+  for (const name of adjointNames) delete (forward as AdjointOptions)[name];
+  const stepper = resolveMethod(forward.method);
+  checkMode(options.adjoint);
+  const field = leafField(func as unknown as TensorField<never>, y0, forward.args);
+  const times = readTimes(t);
+  const backward = backwardProblem(field, times, forward, options);
+  const solve = (start: unknown) => solveGridSync(stepper, func, start, times, forward).y as TensorTree;
+  if (!isTapeActive()) return solve(y0) as TreeLike<Y>;
+  requireGradients();
+  const parameters = options.params ? checkParams(options.params) : findVariables(field, times[0]);
+  const moving = isTensor(t) ? t : null;
+  return record(field, solve, { ...backward, parameters }, moving) as TreeLike<Y>;
+}
+
+function checkMode(mode: unknown): void {
+  if (mode === undefined || mode === 'backsolve') return;
+  const suggestion = typeof mode === 'string' && nearest(mode, ['backsolve']);
+  throw new InvalidArgumentError(
+    `adjoint is ${describe(mode)}; ${suggestion ? `did you mean '${suggestion}'?` : "expected 'backsolve'."}`,
+  );
+}
+
+function checkParams(params: readonly Variable[]): readonly Variable[] {
+  if (Array.isArray(params) && params.every((variable) => variable instanceof Variable)) return params;
+  throw new InvalidArgumentError(`params is ${describe(params)}; expected an array of tf.variable(...).`);
+}
+
+function findVariables(field: LeafField, t: number): Variable[] {
+  return scoped(() => discoverVariables(field, scalar(t), field.leaves));
+}
+
+/* Backward options inherit the forward ones, except for what only concerns watching the forward solve. */
+function backwardProblem(
+  field: LeafField,
+  times: Float64Array,
+  forward: AnyOptions,
+  options: AdjointOptions,
+): BacksolveProblem {
+  const { rtol, atol, norm, onStep, onAccept, onReject, onProgress, args, ...inherited } = forward;
+  void [norm, onStep, onAccept, onReject, onProgress, args];
+  const stepper = resolveMethod(options.adjointMethod ?? forward.method);
+  const own = options.adjointOptions ?? (options.adjointMethod === undefined ? {} : null);
+  const backward: AnyOptions = own ? { ...inherited, ...own } : commonOf(inherited);
+  const { adjointNorm = 'full' } = options;
+  if (adjointNorm !== 'full' && adjointNorm !== 'seminorm' && typeof adjointNorm !== 'function') {
+    throw new InvalidArgumentError(
+      `adjointNorm is ${describe(adjointNorm)}; expected 'full', 'seminorm' or a function.`,
+    );
+  }
+  if (times.length > 1) makePlan(stepper, times, backward, []);
+  const leaves = field.leaves.length;
+  return {
+    field,
+    parameters: [],
+    times,
+    stepper,
+    options: backward,
+    rtol: leafTolerances('rtol', options.adjointRtol ?? rtol, leaves, 1e-5, 2 ** -23),
+    atol: leafTolerances('atol', options.adjointAtol ?? atol, leaves, 1e-6, 2 ** -23),
+    norm: adjointNorm,
+  };
+}
+
+/* Another method has its own steps: only what is not about steps carries over. */
+function commonOf({ signal, maxNumSteps, stepT, jumpT, stepSize }: AnyOptions): AnyOptions {
+  const common: AnyOptions = { signal, maxNumSteps, stepT, jumpT, stepSize };
+  return Object.fromEntries(Object.entries(common).filter(([, value]) => value !== undefined));
+}
+
+/*
+ * tfjs's custom gradients have one output tensor: leaves are flattened to [T, N] on the way out. Variables are inputs,
+ * since those a custom gradient closes over get nothing.
+ */
+function record(
+  field: LeafField,
+  solve: (y0: unknown) => TensorTree,
+  problem: BacksolveProblem,
+  moving: Tensor | null,
+): TensorTree {
+  const { structure, leaves } = field;
+  const { times, parameters } = problem;
+  const sizes = leaves.map((leaf) => leaf.size);
+  const shapes = leaves.map((leaf) => [times.length, ...leaf.shape]);
+  const toLeaves = (flat: Tensor): Tensor[] =>
+    (sizes.length === 1 ? [flat] : split(flat, sizes, 1)).map((leaf, i) => reshape(leaf, shapes[i]));
+  const solution = customGrad((...inputs) => {
+    const save = inputs.pop() as unknown as (tensors: Tensor[]) => void;
+    const states = flatten(solve(unflattenTree(structure, inputs.slice(0, leaves.length) as Tensor[])), times.length);
+    save([states]);
+    return {
+      value: states,
+      gradFunc: (dy: Tensor, saved: Tensor[]) => {
+        refuseSecondOrder();
+        const gradients = withFreshTape(() => backsolve(problem, toLeaves(saved[0]), toLeaves(dy)));
+        const { toState, toParameters, toTimes } = gradients;
+        return [...toState, ...(moving ? [toTimes] : []), ...toParameters];
+      },
+    };
+  });
+  const inputs = [...leaves, ...(moving ? [moving] : []), ...parameters];
+  return unflattenTree(structure, toLeaves(solution(...inputs)));
+}
+
+function flatten(tree: TensorTree, times: number): Tensor {
+  const leaves: Tensor[] = [];
+  const visit = (node: TensorTree): void => {
+    if (isTensor(node)) leaves.push(reshape(node, [times, node.size / times]));
+    else Object.values(node as Record<string, TensorTree>).forEach(visit);
+  };
+  visit(tree);
+  return leaves.length === 1 ? leaves[0] : concat(leaves, 1);
+}
+
+function refuseSecondOrder(): void {
+  if (!isTapeActive()) return;
+  throw new MissingGradientError(
+    'a gradient of a gradient was asked for, and the backward solve of odeintAdjoint is not recorded: it would be ' +
+      'silently wrong. Use odeint, whose tape has second derivatives.',
+  );
+}

@@ -1,0 +1,115 @@
+import {
+  Add,
+  concat,
+  engine,
+  getGradient,
+  reshape,
+  split,
+  zerosLike,
+  Variable,
+  type NamedTensorMap,
+  type Scalar,
+  type Tensor,
+} from '@tensorflow/tfjs-core';
+import { MissingGradientError } from './errors.js';
+import { scoped, withFreshTape } from './tape.js';
+import type { LeafField } from './tensor_kind.js';
+
+/*
+ * The one door to derivatives of func. Every gradient reduces to
+ * vjp(t, y, params, lambda) = (f, lambda^T df/dy, lambda^T df/dparams).
+ */
+
+/** `f(t, y)` with its vector-Jacobian products. All tensors belong to the scope of the caller. */
+export interface VjpResult {
+  derivative: Tensor[];
+  toState: Tensor[];
+  toParameters: Tensor[];
+}
+
+/** Throws unless tfjs knows how to differentiate: tfjs-core alone, in Node, does not. */
+export function requireGradients(): void {
+  if (getGradient(Add) !== undefined) return;
+  throw new MissingGradientError(
+    "no gradients are registered: in Node, '@tensorflow/tfjs-core' alone cannot differentiate. Import " +
+      "'@tensorflow/tfjs', '@tensorflow/tfjs-node' or '@tensorflow/tfjs-node-gpu' once, at the start of the program.",
+  );
+}
+
+/** The trainable variables that func reads at `(t, leaves)`, in the order it meets them. */
+export function discoverVariables(field: LeafField, t: Scalar, leaves: readonly Tensor[]): Variable[] {
+  return withFreshTape(() =>
+    scoped(() => {
+      let found: Variable[] = [];
+      // Recording needs some input to differentiate; the gradient itself is not wanted.
+      engine().gradients(
+        () => {
+          const [first] = field.call(t, leaves);
+          found = variablesOnTape();
+          return first;
+        },
+        [leaves[0]],
+        undefined,
+        true,
+      );
+      return found;
+    }),
+  );
+}
+
+/**
+ * Evaluates func and the products of `cotangents` with its Jacobians. `t` is a constant here.
+ * @throws {@link MissingGradientError} when func reads a trainable variable that `parameters` does not hold.
+ */
+export function vjp(
+  field: LeafField,
+  t: Scalar,
+  leaves: readonly Tensor[],
+  parameters: readonly Variable[],
+  cotangents: readonly Tensor[],
+): VjpResult {
+  const single = leaves.length === 1;
+  const forward = (): Tensor => {
+    const derivative = field.call(t, leaves);
+    requireKnown(variablesOnTape(), parameters);
+    // Not the state itself: an output that is also an input has no path to follow.
+    if (single) return leaves[0] === derivative[0] ? derivative[0].clone() : derivative[0];
+    return concat(derivative.map((leaf) => reshape(leaf, [leaf.size])));
+  };
+  const dy = single ? cotangents[0] : concat(cotangents.map((leaf) => reshape(leaf, [leaf.size])));
+  const inputs = [...leaves, ...parameters];
+  const { value, grads } = withFreshTape(() => engine().gradients(forward, inputs, dy, true));
+  const gradients = inputs.map((input, i) => (grads[i] as Tensor | undefined) ?? zerosLike(input));
+  return {
+    derivative: single
+      ? [value]
+      : split(
+          value,
+          leaves.map((leaf) => leaf.size),
+        ).map((leaf, i) => reshape(leaf, leaves[i].shape)),
+    toState: gradients.slice(0, leaves.length),
+    toParameters: gradients.slice(leaves.length),
+  };
+}
+
+/* Trainable variables among the inputs of the ops recorded so far. */
+function variablesOnTape(): Variable[] {
+  const found = new Set<Variable>();
+  for (const node of engine().state.activeTape as { inputs: NamedTensorMap }[]) {
+    for (const input of Object.values(node.inputs)) {
+      if (input instanceof Variable && input.trainable) found.add(input);
+    }
+  }
+  return [...found];
+}
+
+function requireKnown(met: readonly Variable[], parameters: readonly Variable[]): void {
+  for (const variable of met) {
+    if (parameters.includes(variable)) continue;
+    throw new MissingGradientError(
+      `func reads the trainable variable '${variable.name}', which the solve did not know of: it would silently stay ` +
+        'untrained. Add it to params (or leave params out), or freeze it with variable.trainable = false. A variable ' +
+        'that func reads only at some times must be named in params.',
+    );
+  }
+}
