@@ -4,7 +4,7 @@ import { makePlan, type AnyOptions } from '../src/core/build_problem.js';
 import { describe, InvalidArgumentError, MissingGradientError } from '../src/core/errors.js';
 import { isPlainState } from '../src/core/float64_kind.js';
 import { leafTolerances, nearest, type TensorNormFunction, type Tolerance } from '../src/core/options.js';
-import { isTapeActive, scoped, withFreshTape } from '../src/core/tape.js';
+import { gradientOrForgotten, isTapeActive, scoped, withFreshTape } from '../src/core/tape.js';
 import { leafField, type LeafField, type TensorField } from '../src/core/tensor_kind.js';
 import { readTimes, type TimeGrid } from '../src/core/times.js';
 import { isTensor, unflattenTree, type TensorTree } from '../src/core/tree.js';
@@ -90,7 +90,8 @@ export function odeintAdjoint<Y extends TensorTree, Args = unknown>(
   const field = leafField(func as unknown as TensorField<never>, y0, forward.args);
   const times = readTimes(t);
   const backward = backwardProblem(field, times, forward, options);
-  const solve = (start: unknown) => solveGridSync(stepper, func, start, times, forward).y as TensorTree;
+  const solve = (start: unknown) =>
+    solveGridSync(stepper, func, start, times, forward, { extraOptions: adjointNames }).y as TensorTree;
   if (!isTapeActive()) return solve(y0) as TreeLike<Y>;
   requireGradients();
   const parameters = options.params ? checkParams(options.params) : findVariables(field, times[0]);
@@ -133,7 +134,7 @@ function backwardProblem(
       `adjointNorm is ${describe(adjointNorm)}; expected 'full', 'seminorm' or a function.`,
     );
   }
-  if (times.length > 1) makePlan(stepper, times, backward, []);
+  if (times.length > 1) makePlan(stepper, times, backward, adjointNames);
   const leaves = field.leaves.length;
   return {
     field,
@@ -177,7 +178,9 @@ function record(
       value: states,
       gradFunc: (dy: Tensor, saved: Tensor[]) => {
         refuseSecondOrder();
-        const gradients = withFreshTape(() => backsolve(problem, toLeaves(saved[0]), toLeaves(dy)));
+        const gradients = gradientOrForgotten(() =>
+          withFreshTape(() => backsolve(problem, toLeaves(saved[0]), toLeaves(dy))),
+        );
         const { toState, toParameters, toTimes } = gradients;
         return [...toState, ...(moving ? [toTimes] : []), ...toParameters];
       },

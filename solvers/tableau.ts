@@ -85,6 +85,7 @@ export class ButcherTableau {
       last.every((value, j) => value === this.b[j]);
     this.interpolant = data.interpolant ?? this.hermite();
     this.interpolantOrder = data.interpolant ? (data.interpolantOrder ?? NaN) : Math.min(3, this.order);
+    this.checkInterpolant();
     this.rows = {
       a: this.a.map(sparseRow),
       b: sparseRow(this.b),
@@ -132,15 +133,39 @@ export class ButcherTableau {
     if (bEmbedded && bEmbedded.length !== stages) {
       fail(`bEmbedded has ${bEmbedded.length} weights; expected ${stages}.`);
     }
-    if (bEmbedded && !(this.embeddedOrder! >= 1)) fail('bEmbedded needs embeddedOrder, its order.');
+    const isOrder = (value: unknown) => Number.isInteger(value) && (value as number) >= 1;
+    if (!isOrder(this.order)) fail(`order is ${this.order}; expected 1, 2, 3, ...`);
+    if (bEmbedded && !isOrder(this.embeddedOrder)) {
+      fail(`bEmbedded needs embeddedOrder, its order (1, 2, 3, ...), and that is ${this.embeddedOrder}.`);
+    }
     if (c[0] !== 0) fail(`c[0] is ${c[0]}; the first stage of an explicit method is at 0.`);
     a.forEach((row, i) => {
       if (row.length !== i) {
-        fail(`row ${i} of a has ${row.length} entries; an explicit method has ${i} there, written without zeros.`);
+        fail(
+          `row ${i} of a has ${row.length} entries; an explicit method has ${i} there, written without zeros.`,
+        );
       }
       this.checkNode(row, c[i], `row ${i} of a`, fail);
     });
-    denseStages.a.forEach((row, i) => this.checkNode(row, denseStages.c[i], `row ${i} of denseStages.a`, fail));
+    denseStages.a.forEach((row, i) =>
+      this.checkNode(row, denseStages.c[i], `row ${i} of denseStages.a`, fail),
+    );
+  }
+
+  private checkInterpolant(): void {
+    const { name, stages, interpolant, interpolantOrder } = this;
+    const most = this.extendedRows().length;
+    if (interpolant.length !== stages && interpolant.length !== most) {
+      throw new InvalidArgumentError(
+        `tableau '${name}': interpolant has ${interpolant.length} rows; expected ${stages}, one per stage` +
+          (most > stages ? `, or ${most} with f(t1, y1) and the dense stages.` : '.'),
+      );
+    }
+    if (!(Number.isInteger(interpolantOrder) && interpolantOrder >= 1)) {
+      throw new InvalidArgumentError(
+        `tableau '${name}': interpolant needs interpolantOrder, its order (1, 2, 3, ...), and that is ${interpolantOrder}.`,
+      );
+    }
   }
 
   private checkNode(row: readonly number[], c: number, where: string, fail: (what: string) => void): void {

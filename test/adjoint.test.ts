@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
-import { MissingGradientError, odeint, odeintAdjoint, type TensorFunc } from 'tfjs-diffeq';
+import { fromLayer, InvalidArgumentError, MissingGradientError, odeint, odeintAdjoint, type TensorFunc } from 'tfjs-diffeq';
 import { onBackends } from './backends.js';
 
 /* Gradients by forward sensitivity equations in float64: test/reference/adjoint.py. */
@@ -80,4 +80,177 @@ onBackends(['cpu', 'wasm', 'tensorflow'], () => {
   });
 });
 
-void MissingGradientError;
+
+type Adjoint = Parameters<typeof odeintAdjoint<tf.Tensor>>[3];
+
+/* d/dp of the last state of y' = func(t, y; p). */
+function parameterGradient(
+  p: tf.Variable,
+  func: TensorFunc<tf.Tensor>,
+  t: number[],
+  options: Adjoint = {},
+  y0: tf.Tensor = tf.scalar(0),
+): number {
+  return tf.tidy(() => {
+    const loss = () => {
+      const ys = odeintAdjoint(func, y0, t, options);
+      return tf.sum(tf.slice(ys, [t.length - 1], [1])) as tf.Scalar;
+    };
+    return tf.variableGrads(loss, [p]).grads[p.name].dataSync()[0];
+  });
+}
+
+describe('odeintAdjoint', () => {
+  const decay: TensorFunc<tf.Tensor> = (_t, y) => tf.neg(y);
+  let p: tf.Variable;
+  beforeEach(() => (p = tf.variable(tf.scalar(0.5))));
+  afterEach(() => tf.disposeVariables());
+
+  it('checks the quadrature error where the state itself is trivial', () => {
+    // y' = p sin^2(5 t) at p = 0: y and its cotangent are constant, only the quadrature moves.
+    // Closed form: dL/dp = 5 - sin(100) / 20.
+    p.assign(tf.scalar(0));
+    const func: TensorFunc<tf.Tensor> = (t) => tf.mul(p, tf.square(tf.sin(tf.mul(t, 5))));
+    const exact = 5 - Math.sin(100) / 20;
+    const full = parameterGradient(p, func, [0, 10], { rtol: 1e-5 });
+    const seminorm = parameterGradient(p, func, [0, 10], { rtol: 1e-5, adjointNorm: 'seminorm' });
+    expect(full).to.be.closeTo(exact, 1e-3);
+    expect(Math.abs(seminorm - exact), 'seminorm is wrong here').to.be.greaterThan(1);
+  });
+
+  it('converges to the gradient of the tape as the tolerance falls', () => {
+    const func: TensorFunc<tf.Tensor> = (t, y) => tf.mul(tf.sin(tf.mul(p, y)), tf.cos(t));
+    const loss = (solver: typeof odeint, rtol: number) => () =>
+      tf.sum(solver(func, tf.scalar(1), [0, 1, 3], { rtol, atol: rtol })) as tf.Scalar;
+    const gradient = (solver: typeof odeint, rtol: number) =>
+      tf.tidy(() => tf.variableGrads(loss(solver, rtol), [p]).grads[p.name].dataSync()[0]);
+    const adjoint = odeintAdjoint as typeof odeint;
+    const gaps = [1e-2, 1e-4, 1e-6].map((rtol) => Math.abs(gradient(adjoint, rtol) - gradient(odeint, rtol)));
+    expect(gaps[1]).to.be.below(Math.max(gaps[0], 1e-4));
+    expect(gaps[2]).to.be.below(1e-5);
+  });
+
+  it('works on trees, backward in time, with fixed steps and another backward method', () => {
+    // q' = p, p' = -w q from 1 to 0: L = q(0) with w = 4, q(1) = 1, p(1) = 0, so q(0) = cos(2).
+    const w = tf.variable(tf.scalar(4));
+    type Oscillator = { q: tf.Tensor; p: tf.Tensor };
+    const func = (_t: tf.Scalar, { q, p }: Oscillator) => ({ p: tf.neg(tf.mul(w, q)), q: p });
+    const y0: Oscillator = { q: tf.scalar(1), p: tf.scalar(0) };
+    const gradient = (options: Parameters<typeof odeintAdjoint<Oscillator>>[3]) =>
+      tf.variableGrads(() => tf.slice(odeintAdjoint(func, y0, [1, 0.3, 0], options).q, [2], [1]).sum() as tf.Scalar)
+        .grads[w.name].dataSync()[0];
+    // d cos(sqrt w) / dw = -sin(sqrt w) / (2 sqrt w).
+    const exact = -Math.sin(2) / 4;
+    expect(gradient({ rtol: 1e-6, atol: 1e-6 })).to.be.closeTo(exact, 1e-5);
+    expect(gradient({ method: 'rk4', stepSize: 0.02 })).to.be.closeTo(exact, 1e-5);
+    expect(gradient({ rtol: 1e-6, atol: 1e-6, adjointMethod: 'tsit5' })).to.be.closeTo(exact, 1e-5);
+    expect(gradient({ rtol: 1e-6, atol: 1e-6, adjointMethod: 'rk4', adjointOptions: { stepSize: 0.02 } })).to.be.closeTo(
+      exact,
+      1e-5,
+    );
+  });
+
+  it('needs no more tensors for more steps', () => {
+    const peak = (stepSize: number): number => {
+      let most = 0;
+      const func: TensorFunc<tf.Tensor> = (_t, y) => {
+        most = Math.max(most, tf.memory().numTensors);
+        return tf.mul(tf.neg(p), y);
+      };
+      parameterGradient(p, func, [0, 1], { method: 'rk4', stepSize }, tf.scalar(1));
+      return most;
+    };
+    expect(peak(0.001)).to.be.at.most(peak(0.1));
+  });
+
+  it('trains a tf.layers model through an optimizer', () => {
+    const model = tf.sequential({
+      layers: [
+        tf.layers.dense({ units: 8, activation: 'tanh', inputShape: [2], kernelInitializer: tf.initializers.glorotNormal({ seed: 1 }) }),
+        tf.layers.dense({ units: 2, kernelInitializer: tf.initializers.glorotNormal({ seed: 2 }) }),
+      ],
+    });
+    const optimizer = tf.train.adam(0.02);
+    const target = tf.tensor2d([[0.2, 0.7]]);
+    const step = () =>
+      optimizer
+        .minimize(() => {
+          const ys = odeintAdjoint(fromLayer(model), tf.tensor2d([[1, 0]]), [0, 1], { method: 'rk4', stepSize: 0.25 });
+          return tf.losses.meanSquaredError(target, tf.reshape(tf.slice(ys, [1], [1]), [1, 2])) as tf.Scalar;
+        }, true)!
+        .dataSync()[0];
+    const first = tf.tidy(step);
+    for (let i = 0; i < 60; i++) tf.tidy(() => void step());
+    expect(tf.tidy(step)).to.be.below(first / 100);
+    model.dispose();
+  });
+
+  describe('never loses a parameter', () => {
+    it('throws when params leaves out what func reads', () => {
+      const other = tf.variable(tf.scalar(2), true, 'forgotten');
+      const func: TensorFunc<tf.Tensor> = (_t, y) => tf.mul(tf.mul(p, other), y);
+      expect(() => parameterGradient(p, func, [0, 1], { params: [p] }, tf.scalar(1)))
+        .to.throw(MissingGradientError, /forgotten/)
+        .with.property('message')
+        .that.matches(/params|trainable = false/);
+    });
+
+    it('leaves frozen variables alone', () => {
+      const frozen = tf.variable(tf.scalar(2), false);
+      const func: TensorFunc<tf.Tensor> = (_t, y) => tf.mul(tf.mul(p, frozen), y);
+      // y(1) = exp(2 p), dy/dp = 2 exp(2 p).
+      const found = parameterGradient(p, func, [0, 1], { rtol: 1e-6, atol: 1e-6 }, tf.scalar(1));
+      expect(found).to.be.closeTo(2 * Math.exp(1), 1e-4);
+    });
+
+    it('throws for a variable first met on the way', () => {
+      const late = tf.variable(tf.scalar(2), true, 'late');
+      const func: TensorFunc<tf.Tensor> = (t, y) => tf.mul(t.dataSync()[0] > 0.5 ? tf.mul(p, late) : p, y);
+      expect(() => parameterGradient(p, func, [0, 1], {}, tf.scalar(1))).to.throw(MissingGradientError, /late/);
+    });
+
+    it('gives a variable named in params that func does not read a zero', () => {
+      const unused = tf.variable(tf.scalar(2));
+      expect(parameterGradient(unused, decay, [0, 1], { params: [unused] }, tf.scalar(1))).to.equal(0);
+    });
+  });
+
+  it('refuses gradients of gradients', () => {
+    const inner = (y0: tf.Tensor) => tf.sum(tf.grad((x: tf.Tensor) => tf.sum(odeintAdjoint(decay, x, [0, 1])))(y0));
+    expect(() => tf.tidy(() => tf.grad(inner)(tf.scalar(1)))).to.throw(MissingGradientError, /odeint/);
+  });
+
+  it('explains what it cannot use', () => {
+    const y0 = tf.scalar(1);
+    const call = (options: object, y: unknown = y0) => () => odeintAdjoint(decay, y as tf.Tensor, [0, 1], options);
+    expect(call({}, [1])).to.throw(InvalidArgumentError, /tensor1d/);
+    expect(call({ adjoint: 'backsolv' })).to.throw(InvalidArgumentError, /did you mean 'backsolve'/);
+    expect(call({ adjoinMethod: 'rk4' })).to.throw(InvalidArgumentError, /adjointMethod/);
+    expect(call({ params: [y0] })).not.to.throw(); // outside a gradient params are not looked at ...
+    expect(() => tf.grad((y: tf.Tensor) => odeintAdjoint(decay, y, [0, 1], { params: [y0 as tf.Variable] }))(y0)).to.throw(
+      InvalidArgumentError,
+      /tf.variable/,
+    );
+    expect(call({ adjointNorm: 'semi' })).to.throw(InvalidArgumentError, /seminorm/);
+    expect(call({ adjointRtol: 1e-9 })).to.throw(InvalidArgumentError, /rtol/);
+  });
+
+  it('gives everything back after an exception in the backward pass', () => {
+    const { state } = tf.engine();
+    let calls = 0;
+    const func = (limit: number): TensorFunc<tf.Tensor> => (_t, y) => {
+      if (++calls > limit) throw new Error('stop');
+      return tf.mul(p, tf.square(y));
+    };
+    parameterGradient(p, func(Infinity), [0, 0.5, 1], { method: 'bosh3' }, tf.scalar(1));
+    const total = calls;
+    const y0 = tf.scalar(1);
+    for (let limit = 0; limit < total; limit += 3) {
+      calls = 0;
+      const before = tf.memory().numTensors;
+      expect(() => parameterGradient(p, func(limit), [0, 0.5, 1], { method: 'bosh3' }, y0)).to.throw('stop');
+      expect(tf.memory().numTensors, `limit ${limit}`).to.equal(before);
+      expect([state.gradientDepth, state.kernelDepth]).to.deep.equal([0, 0]);
+    }
+  });
+});

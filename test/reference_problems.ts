@@ -15,12 +15,14 @@ export interface ReferenceProblem {
 export type Field = (t: number, y: ArrayLike<number>) => number[];
 
 /** A JSON file of `reference/`. */
-export function readReference(name: string): any {
-  return JSON.parse(readFileSync(new URL(`./reference/${name}`, import.meta.url), 'utf8'));
+export function readReference<T>(name: string): T {
+  return JSON.parse(readFileSync(new URL(`./reference/${name}`, import.meta.url), 'utf8')) as T;
 }
 
 /** The problems with their reference states, by name. */
-export const referenceProblems: Record<string, ReferenceProblem> = readReference('problems.json').problems;
+export const referenceProblems = readReference<{ problems: Record<string, ReferenceProblem> }>(
+  'problems.json',
+).problems;
 
 const orbit: Field = (_t, y) => {
   const r3 = Math.hypot(y[0], y[1]) ** 3;
@@ -56,11 +58,7 @@ export const fields: Record<string, Field> = {
     return [-y[1] - (y[0] * y[2]) / r, y[0] - (y[1] * y[2]) / r, y[0] / r];
   },
   detest_b5: (_t, y) => [y[1] * y[2], -y[0] * y[2], -0.51 * y[0] * y[1]],
-  detest_c1: (_t, y) => [
-    -y[0],
-    ...Array.from({ length: 8 }, (_, i) => y[i] - y[i + 1]),
-    y[8],
-  ],
+  detest_c1: (_t, y) => [-y[0], ...Array.from({ length: 8 }, (_, i) => y[i] - y[i + 1]), y[8]],
   detest_d1: orbit,
   detest_d5: orbit,
   detest_e2: (_t, y) => [y[1], (1 - y[0] ** 2) * y[1] - y[0]],

@@ -91,6 +91,10 @@ const stagesOfInterpolant = (tableau: ButcherTableau): (readonly number[])[] => 
   ...tableau.denseStages.a,
 ];
 
+/** What rounding the coefficients of `b_i(theta)` to float64 can do to `b_i` and `b_i'` at most, for theta up to 1. */
+const rounding = (row: readonly number[]): number =>
+  row.reduce((sum, p, d) => sum + (d + 1) * Math.abs(p) * 2 ** -53, 0);
+
 /** `b_i(theta) = sum_d p_id theta^(d + 1)`. */
 const continuousWeights = (tableau: ButcherTableau, theta: bigint): bigint[] =>
   tableau.interpolant.map((row) => row.reduceRight((sum, p) => times(sum + exact(p), theta), 0n));
@@ -133,11 +137,19 @@ describe('tableaus', () => {
 
       it(`has an interpolant of order ${interpolantOrder} at every theta`, () => {
         const stages = stagesOfInterpolant(tableau);
+        const bound = 1e-14 + tableau.interpolant.reduce((sum, row) => sum + rounding(row), 0);
         for (const theta of [0.125, 0.3, 0.5, 0.8125, 1].map(exact)) {
           const weights = continuousWeights(tableau, theta);
-          const worst = worstUpTo(interpolantOrder, (n) => residual(stages, weights, n, theta));
-          expect(worst).to.be.below(1e-13);
+          expect(worstUpTo(interpolantOrder, (n) => residual(stages, weights, n, theta))).to.be.below(bound);
         }
+      });
+
+      it(`has an interpolant that is not of order ${interpolantOrder + 1}`, () => {
+        const theta = exact(0.3);
+        const weights = continuousWeights(tableau, theta);
+        expect(residual(stagesOfInterpolant(tableau), weights, interpolantOrder + 1, theta)).to.be.above(
+          1e-6,
+        );
       });
 
       it('has an interpolant within one order of the method, so that dense output converges like the steps', () => {
@@ -146,14 +158,127 @@ describe('tableaus', () => {
 
       it('has an interpolant that meets its neighbour with value and slope', () => {
         const { interpolant, stages } = tableau;
-        const slopeAt1 = interpolant.map((row) => row.reduce((sum, p, d) => sum + exact(p) * BigInt(d + 1), 0n));
+        const slopeAt1 = interpolant.map((row) =>
+          row.reduce((sum, p, d) => sum + exact(p) * BigInt(d + 1), 0n),
+        );
         const last = tableau.fsal ? stages - 1 : stages; // the row of f(t1, y1)
         continuousWeights(tableau, one).forEach((weight, i) => {
-          expect(toNumber(weight - exact(b[i] ?? 0)), `b_${i}(1)`).to.be.closeTo(0, 1e-12);
+          const bound = 1e-15 + rounding(interpolant[i]);
+          expect(toNumber(weight - exact(b[i] ?? 0)), `b_${i}(1)`).to.be.closeTo(0, bound);
           expect(interpolant[i][0], `b_${i}'(0)`).to.equal(i === 0 ? 1 : 0);
-          expect(toNumber(slopeAt1[i]), `b_${i}'(1)`).to.be.closeTo(i === last ? 1 : 0, 1e-12);
+          expect(toNumber(slopeAt1[i]), `b_${i}'(1)`).to.be.closeTo(i === last ? 1 : 0, bound);
         });
       });
+    });
+  }
+});
+
+describe('rooted trees', () => {
+  it('number 1, 1, 2, 4, 9, 20, 48, 115, 286 up to order 9 (Hairer, Nørsett & Wanner I, table II.2.1)', () => {
+    const counts = [1, 1, 2, 4, 9, 20, 48, 115, 286];
+    expect(trees.slice(1).map((list) => list.length)).to.deep.equal(counts);
+    expect(counts.map((_, i) => rootedTrees(i + 1).length)).to.deep.equal(counts);
+  });
+
+  it('give the printed conditions up to order 4 (Hairer, Nørsett & Wanner I, table II.2.1)', () => {
+    // With c_i = sum_j a_ij: sum b = 1, sum b c = 1/2, sum b c^2 = 1/3, sum b a c = 1/6, sum b c^3 = 1/4,
+    // sum b c a c = 1/8, sum b a c^2 = 1/12, sum b a a c = 1/24.
+    expect(trees.slice(1, 5).flatMap((list) => list.map((tree) => tree.density))).to.have.members([
+      1, 2, 3, 6, 4, 8, 12, 24,
+    ]);
+    const { a, b, c } = solvers.rk4;
+    const ac = a.map((row) => row.reduce((sum, value, j) => sum + value * c[j], 0));
+    const sum = (terms: (i: number) => number) =>
+      b.reduce((total, weight, i) => total + weight * terms(i), 0);
+    expect(sum((i) => c[i] ** 3)).to.be.closeTo(1 / 4, 1e-15);
+    expect(sum((i) => c[i] * ac[i])).to.be.closeTo(1 / 8, 1e-15);
+  });
+
+  it('give the same residual in the library, up to the rounding of its sums', () => {
+    const { a, b } = solvers.heun3;
+    const missed = residual(a, b.map(exact), 4); // of order 3: some condition of order 4 fails
+    expect(orderResidual(a, b, 4)).to.be.closeTo(missed, 1e-15);
+  });
+});
+
+describe('first same as last', () => {
+  it('is found in bosh3, dopri5 and tsit5, and nowhere else', () => {
+    const found = tableaus.filter((tableau) => tableau.fsal).map((tableau) => tableau.name);
+    expect(found).to.have.members(['bosh3', 'dopri5', 'tsit5']);
+  });
+
+  for (const { name, stages, fsal } of tableaus) {
+    it(`${name} evaluates func ${fsal ? stages - 1 : stages} times per step`, () => {
+      const { stats } = solve((t, y) => [Math.cos(t) * y[0]], [1], [0, 1], { method: name, stepSize: 0.125 });
+      expect(stats.nfe).to.equal(fsal ? 8 * (stages - 1) + 1 : 8 * stages);
+    });
+  }
+});
+
+describe('a wrong tableau throws when it is built', () => {
+  const right: TableauData = {
+    name: 'mine',
+    order: 3,
+    embeddedOrder: 2,
+    c: [0, 1 / 2, 3 / 4, 1],
+    a: [[], [1 / 2], [0, 3 / 4], [2 / 9, 1 / 3, 4 / 9]],
+    b: [2 / 9, 1 / 3, 4 / 9, 0],
+    bEmbedded: [7 / 24, 1 / 4, 1 / 3, 1 / 8],
+  };
+  const wrong: [what: string, change: Partial<TableauData>, message: RegExp][] = [
+    ['no stages', { c: [], a: [], b: [], bEmbedded: undefined }, /c is empty/],
+    ['a missing row', { a: right.a.slice(0, 3) }, /a has 3 rows; expected 4/],
+    [
+      'a row that is too long',
+      { a: [[], [1 / 2], [0, 3 / 4, 0], [2 / 9, 1 / 3, 4 / 9]] },
+      /row 2 of a has 3/,
+    ],
+    [
+      'a row that misses its node',
+      { c: [0, 1 / 2, 2 / 3, 1] },
+      /row 2 of a adds up to 0\.75; expected its node 0\.66/,
+    ],
+    ['a first node that is not 0', { c: [1 / 4, 1 / 2, 3 / 4, 1] }, /c\[0\] is 0\.25/],
+    [
+      'a coefficient that is NaN',
+      { a: [[], [1 / 2], [0, 3 / 4], [NaN, 1 / 3, 4 / 9]] },
+      /row 3 of a adds up to NaN/,
+    ],
+    ['too few weights', { b: [1 / 3, 1 / 3, 1 / 3] }, /b has 3 weights; expected 4/],
+    ['too many embedded weights', { bEmbedded: [1, 0, 0, 0, 0] }, /bEmbedded has 5 weights; expected 4/],
+    ['embedded weights without their order', { embeddedOrder: undefined }, /bEmbedded needs embeddedOrder/],
+    ['an order that is too high', { order: 4 }, /b misses the conditions of order 4.*claim a lower order/],
+    ['no order', { order: undefined }, /order is undefined/],
+    ['an order that is no integer', { order: 2.5 }, /order is 2\.5/],
+    ['a mistyped weight', { b: [2 / 9, 1 / 3, 5 / 9, 0] }, /b misses the conditions of order 3 by 1\.1e-1/],
+    [
+      'an embedded order that is too high',
+      { embeddedOrder: 3 },
+      /bEmbedded misses the conditions of order 3/,
+    ],
+    ['an interpolant without its order', { interpolant: right.b.map((w) => [w]) }, /needs interpolantOrder/],
+    [
+      'an interpolant of a lower order',
+      { interpolant: right.b.map((w) => [w]), interpolantOrder: 2 },
+      /interpolant misses the conditions of order 2/,
+    ],
+    [
+      'an interpolant with rows for stages that are not there',
+      { interpolant: [...right.b, 0].map((w) => [w]), interpolantOrder: 1 },
+      /interpolant has 5 rows; expected 4/,
+    ],
+  ];
+
+  it('while the right one does not', () => {
+    expect(new ButcherTableau(right)).to.include({ stages: 4, fsal: true, embeddedOrder: 2 });
+  });
+
+  for (const [what, change, message] of wrong) {
+    it(`with ${what}`, () => {
+      expect(() => new ButcherTableau({ ...right, ...change }))
+        .to.throw(InvalidArgumentError, message)
+        .with.property('message')
+        .that.includes("'mine'");
     });
   }
 });

@@ -1,4 +1,5 @@
 import { DeviceRead, type ErrorNorm } from './space.js';
+import { recordedOrForgotten } from './tape.js';
 
 /** A loop that asks for reads and returns a result; `null` asks for nothing but lets the driver breathe. */
 export type Reading<T> = Generator<DeviceRead | null, T, ArrayLike<number>>;
@@ -27,14 +28,16 @@ export async function answerAsync(read: DeviceRead | null): Promise<ArrayLike<nu
 
 /** Answers reads at once. */
 export function runSync<T>(loop: Reading<T>): T {
-  try {
-    for (let next = loop.next(); ; ) {
-      if (next.done) return next.value;
-      next = loop.next(answerSync(next.value));
+  return recordedOrForgotten(() => {
+    try {
+      for (let next = loop.next(); ; ) {
+        if (next.done) return next.value;
+        next = loop.next(answerSync(next.value));
+      }
+    } finally {
+      loop.return(undefined as T);
     }
-  } finally {
-    loop.return(undefined as T);
-  }
+  });
 }
 
 /** Awaits reads, and lets other tasks run now and then. */

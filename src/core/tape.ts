@@ -35,11 +35,49 @@ export function withFreshTape<T>(compute: () => T): T {
     return compute();
   } finally {
     // After an exception tfjs leaves behind what its tape saved.
-    const left = state.activeTape as { saved?: Tensor[] }[] | null | undefined;
-    for (const node of left ?? []) for (const tensor of node.saved ?? []) tensor.dispose();
+    forget(state.activeTape as TapeNodes);
     state.gradientDepth = gradientDepth;
     state.activeTape = activeTape;
     state.kernelDepth = kernelDepth;
+  }
+}
+
+type TapeNodes = { saved?: Tensor[] }[] | null | undefined;
+
+function forget(nodes: TapeNodes): void {
+  for (const node of nodes ?? []) for (const tensor of node.saved ?? []) tensor.dispose();
+}
+
+/**
+ * Runs `compute`; when it throws, takes what it recorded off the tape again. Nobody can reach those results, and tfjs
+ * would keep what they saved for ever.
+ */
+export function recordedOrForgotten<T>(compute: () => T): T {
+  const { state } = engine();
+  const tape = state.activeTape as TapeNodes;
+  const mark = tape?.length ?? 0;
+  try {
+    return compute();
+  } catch (error) {
+    if (tape && state.activeTape === (tape as unknown)) forget(tape.splice(mark));
+    throw error;
+  }
+}
+
+/**
+ * Runs the body of a gradient function; when it throws, frees what the outermost tape saved. The exception ends that
+ * gradient, and tfjs would keep it for ever.
+ */
+export function gradientOrForgotten<T>(compute: () => T): T {
+  try {
+    return compute();
+  } catch (error) {
+    const { state } = engine();
+    if (state.gradientDepth === 0) {
+      forget(state.activeTape as TapeNodes);
+      state.activeTape = null as never;
+    }
+    throw error;
   }
 }
 
