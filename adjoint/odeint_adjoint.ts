@@ -135,15 +135,15 @@ function backwardProblem(
     );
   }
   if (times.length > 1) makePlan(stepper, times, backward, adjointNames);
-  const leaves = field.leaves.length;
+  const { structure } = field;
   return {
     field,
     parameters: [],
     times,
     stepper,
     options: backward,
-    rtol: leafTolerances('rtol', options.adjointRtol ?? rtol, leaves, 1e-5, 2 ** -23),
-    atol: leafTolerances('atol', options.adjointAtol ?? atol, leaves, 1e-6, 2 ** -23),
+    rtol: leafTolerances('rtol', options.adjointRtol ?? rtol, structure, 1e-5, 2 ** -23),
+    atol: leafTolerances('atol', options.adjointAtol ?? atol, structure, 1e-6, 2 ** -23),
     norm: adjointNorm,
   };
 }

@@ -19,12 +19,14 @@ export class ExplicitRungeKutta implements Stepper {
   readonly name: string;
   readonly order: number;
   readonly embeddedOrder: number | null;
+  private readonly c: Float64Array;
   private readonly weights: SparseRow;
 
   constructor(readonly tableau: ButcherTableau) {
     this.name = tableau.name;
     this.order = tableau.order;
     this.embeddedOrder = tableau.embeddedOrder;
+    this.c = Float64Array.from(tableau.c);
     const { length } = tableau.interpolant;
     this.weights = { indices: Array.from({ length }, (_, i) => i), values: new Float64Array(length) };
   }
@@ -47,7 +49,8 @@ export class ExplicitRungeKutta implements Stepper {
   }
 
   step<S>(system: System<S>, state: StepState<S>, t1: number): StepState<S> {
-    const { rows, c, stages, fsal } = this.tableau;
+    const { c } = this;
+    const { rows, stages, fsal } = this.tableau;
     const { space } = system;
     const { k, t0, y0 } = state as RungeKuttaState<S>;
     const h = t1 - t0;

@@ -163,16 +163,19 @@ class ArchivedSteps implements DenseSolution<unknown, unknown> {
   evaluate(t: number): unknown;
   evaluate(t: ArrayLike<number>): unknown;
   evaluate(t: number | ArrayLike<number>): unknown {
-    if (typeof t === 'number') return this.out([this.at(t)], ([state]) => this.prepared.copyOut(state));
+    if (typeof t === 'number') {
+      return this.out([this.at(this.find(t, 'evaluate'), t)], ([state]) => this.prepared.copyOut(state));
+    }
     if (!Array.isArray(t) && !ArrayBuffer.isView(t)) {
       throw new InvalidArgumentError(`evaluate received ${describe(t)}; expected a time or an array of times.`);
     }
     if (t.length === 0) throw new InvalidArgumentError('evaluate received no times; expected at least one.');
-    return this.out(Array.from(t, (time) => this.at(time)), (states) => this.prepared.stack(states));
+    const steps = Array.from(t, (time) => this.find(time, 'evaluate'));
+    return this.out(steps.map((step, i) => this.at(step, t[i])), (states) => this.prepared.stack(states));
   }
 
   derivative(t: number): unknown {
-    const step = this.find(t);
+    const step = this.find(t, 'derivative');
     const state = this.prepared.problem.stepper.derivative(this.system, step, t);
     return this.out([state], ([only]) => this.prepared.copyOut(only));
   }
@@ -190,19 +193,18 @@ class ArchivedSteps implements DenseSolution<unknown, unknown> {
     }
   }
 
-  private at(t: number): unknown {
-    const step = this.find(t);
+  private at(step: StepState<unknown>, t: number): unknown {
     if (t === step.t1) return this.archive.copy(step.y1);
     if (t === step.t0) return this.archive.copy(step.y0);
     return this.prepared.problem.stepper.interpolate(this.system, step, t);
   }
 
   /* The step that holds t, by bisection. */
-  private find(t: number): StepState<unknown> {
+  private find(t: number, caller: string): StepState<unknown> {
     if (this.disposed) throw new InvalidArgumentError('the dense solution was disposed; evaluate it before dispose().');
     const { t0, t1, steps } = this;
     if (typeof t !== 'number' || !((t - t0) * (t - t1) <= 0)) {
-      throw new InvalidArgumentError(`evaluate(${describe(t)}): expected a time from ${t0} to ${t1}, the interval solved.`);
+      throw new InvalidArgumentError(`${caller}(${describe(t)}): expected a time from ${t0} to ${t1}, the interval solved.`);
     }
     const { direction } = this.prepared.problem;
     let low = 0;

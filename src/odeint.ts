@@ -3,8 +3,8 @@ import type { AnyOptions } from './core/build_problem.js';
 import { MissingGradientError } from './core/errors.js';
 import { runAsync } from './core/reading.js';
 import { isTapeActive } from './core/tape.js';
-import { readTimesAsync, type TimeGrid } from './core/times.js';
-import type { TensorTree } from './core/tree.js';
+import { readTimes, readTimesAsync, type TimeGrid } from './core/times.js';
+import { isTensor, type TensorTree } from './core/tree.js';
 import type {
   InPlaceFunc,
   InPlaceOptions,
@@ -91,7 +91,8 @@ export function odeintAsync<Args = unknown>(
 export async function odeintAsync(func: unknown, y0: unknown, t: unknown, options: AnyOptions = {}): Promise<unknown> {
   refuseTape('odeintAsync', 'odeint');
   const stepper = resolveMethod(options?.method);
-  const times = await readTimesAsync(t);
+  // Without a wait y0 is read at the call, whatever the caller does with it afterwards.
+  const times = isTensor(t) ? await readTimesAsync(t) : readTimes(t);
   return (await runAsync(solveGrid(stepper, func, y0, times, options, { breathing: true }))).y;
 }
 

@@ -10,8 +10,8 @@ import {
   type SolveStats,
 } from './core/errors.js';
 import { runAsync } from './core/reading.js';
-import { readTimesAsync, type TimeGrid } from './core/times.js';
-import type { TensorTree } from './core/tree.js';
+import { readTimes, readTimesAsync, type TimeGrid } from './core/times.js';
+import { isTensor, type TensorTree } from './core/tree.js';
 import type {
   InPlaceFunc,
   InPlaceOptions,
@@ -125,7 +125,8 @@ export async function solveAsync(
   refuseTape('solveAsync', 'solve');
   const run = { extraOptions, keepGoing: keepsGoing(options), breathing: true };
   const stepper = resolveMethod(options?.method);
-  const times = await readTimesAsync(t);
+  // Without a wait y0 is read at the call, whatever the caller does with it afterwards.
+  const times = isTensor(t) ? await readTimesAsync(t) : readTimes(t);
   return describeSolution(await runAsync(solveGrid(stepper, func, y0, times, options, run)));
 }
 

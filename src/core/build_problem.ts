@@ -94,7 +94,7 @@ export function buildProblem<S>(plan: Plan, kind: StateKind<S>): Problem<S> {
     jumps: new Set(jumpT),
     system: new System(kind.space, kind.field, stats),
     steps: plan.fixed ? fixedSteps(plan, kind, stops) : adaptiveSteps(plan),
-    maxNumSteps: options.maxNumSteps ?? 100_000,
+    maxNumSteps: options.maxNumSteps ?? (Number.isFinite(t1) ? 100_000 : Infinity),
     signal: options.signal ?? null,
     onStep: report('onStep'),
     onAccept: report('onAccept'),
@@ -132,34 +132,39 @@ function fixedSteps<S>(plan: Plan, kind: StateKind<S>, stops: readonly number[])
   checkFunction(options, 'gridConstructor');
   const t0 = times[0];
   const t1 = times[times.length - 1];
-  const direction = t1 < t0 ? -1 : 1;
-  if (!Number.isFinite(t1)) {
-    if (stepSize === undefined) {
-      throw new InvalidArgumentError(`method '${stepper.name}' takes fixed steps: give stepSize, or an end t1.`);
-    }
-    return { kind: 'fixed', end: (n) => t0 + direction * n * stepSize, perturb };
+  let end = (n: number): number => times[n];
+  if (gridConstructor) {
+    const grid = checkGrid(gridConstructor(kind.func, kind.y0, times), t0, t1);
+    end = (n) => grid[n];
+  } else if (stepSize !== undefined) {
+    end = evenSteps(t0, t1, stepSize);
+  } else if (!Number.isFinite(t1)) {
+    throw new InvalidArgumentError(`method '${stepper.name}' takes fixed steps: give stepSize, or an end t1.`);
   }
-  let grid = times;
-  if (gridConstructor) grid = checkGrid(gridConstructor(kind.func, kind.y0, times), t0, t1);
-  else if (stepSize !== undefined) grid = evenGrid(t0, t1, stepSize, options.maxNumSteps ?? 100_000);
-  if (stops.length > 0) grid = merge(grid, stops, direction);
-  return { kind: 'fixed', end: (n) => grid[n], perturb };
+  return { kind: 'fixed', end: stops.length > 0 ? withStops(end, stops, t1 < t0 ? -1 : 1) : end, perturb };
 }
 
 /* The last step is shorter where stepSize does not divide the interval. */
-function evenGrid(t0: number, t1: number, stepSize: number, maxNumSteps: number): Float64Array {
+function evenSteps(t0: number, t1: number, stepSize: number): (n: number) => number {
   // The tolerance keeps 1 / 0.1 at ten steps.
   const exact = Math.abs(t1 - t0) / stepSize;
   const steps = Math.max(1, Math.ceil(exact - 1e-9 * Math.max(1, exact)));
-  if (steps > Math.max(1e8, maxNumSteps)) {
-    throw new InvalidArgumentError(`stepSize ${stepSize} cuts the interval into ${steps} steps; use a larger one.`);
-  }
   const h = Math.sign(t1 - t0) * stepSize;
-  return Float64Array.from({ length: steps + 1 }, (_, n) => (n === steps ? t1 : t0 + n * h));
+  return (n) => (n >= steps ? t1 : t0 + n * h);
 }
 
-function merge(grid: Float64Array, stops: readonly number[], direction: number): Float64Array {
-  return Float64Array.from([...new Set([...grid, ...stops])].sort((a, b) => (a - b) * direction));
+/* The ends of steps that stop at `stops` too; to be asked for in order. */
+function withStops(end: (n: number) => number, stops: readonly number[], direction: number): () => number {
+  let n = 1;
+  let passed = 0;
+  return () => {
+    const next = end(n);
+    const stop = stops[passed] ?? direction * Infinity;
+    if ((next - stop) * direction <= 0) n++;
+    if ((next - stop) * direction < 0) return next;
+    passed++;
+    return stop;
+  };
 }
 
 function checkGrid(grid: unknown, t0: number, t1: number): Float64Array {

@@ -1,8 +1,9 @@
 import { AbortedError, InvalidArgumentError, MaxStepsError, NonFiniteStateError, StepUnderflowError } from './errors.js';
 import type { OdeError } from './errors.js';
-import { AcceptedStep, integrate, requireFinite } from './integrate.js';
+import { AcceptedStep, integrate, nonFiniteStep } from './integrate.js';
 import type { Problem } from './problem.js';
-import type { Reading } from './reading.js';
+import { readNorm, type Reading } from './reading.js';
+import { sparseRow } from './space.js';
 
 /** States at output times. They belong to whoever receives them. */
 export interface Collected<S> {
@@ -47,6 +48,7 @@ export function* collect<S>(
   const { space, direction, system } = problem;
   const states: S[] = [];
   let suspect = false;
+  let unseen = false;
   const take = (step: AcceptedStep<S>): void => {
     suspect = false;
     while (states.length < times.length && (step.t1 - times[states.length]) * direction >= 0) {
@@ -55,14 +57,16 @@ export function* collect<S>(
       const state = step.interpolate(t);
       space.disown(state);
       states.push(state);
-      // Evaluations for the interpolant alone were not seen by any error estimate.
-      suspect ||= system.stats.nfe > nfe || (t !== step.t1 && problem.steps.kind === 'fixed');
+      // No error estimate saw what was evaluated for the interpolant; only the first such stage begins the next step.
+      const added = system.stats.nfe - nfe;
+      suspect ||= added > 0 || (t !== step.t1 && problem.steps.kind === 'fixed');
+      unseen ||= added > 1;
     }
   };
   try {
     states.push(problem.start());
     yield* consumeSteps(problem, breathing, take);
-    if (suspect) yield* requireFiniteOutputs(problem, times, states);
+    if (suspect || unseen) yield* requireFiniteOutputs(problem, times, states);
     return { states, failure: null };
   } catch (error) {
     try {
@@ -76,33 +80,42 @@ export function* collect<S>(
   }
 }
 
-function* requireFiniteOutputs<S>(problem: Problem<S>, times: Float64Array, states: readonly S[]): Reading<void> {
-  for (let i = 0; i < states.length; i++) yield* requireFinite(problem, times[i], states[i]);
+/* Drops the outputs from the first one on that is not finite, and throws if there is one. */
+function* requireFiniteOutputs<S>(problem: Problem<S>, times: Float64Array, states: S[]): Reading<void> {
+  const n = yield* countFinite(problem, states);
+  if (n === states.length) return;
+  for (const state of states.splice(n)) problem.space.release(problem.space.adopt(state));
+  if (n > 0) throw nonFiniteStep(problem, times[n], problem.system.stats.lastStep);
+  throw new InvalidArgumentError('y0 contains NaN or infinite values; expected finite numbers.', { t: times[0] });
 }
 
-/* A solve with fixed steps learns at its end that something went wrong: look where it began. */
+/* How many of the states, from the first one on, are finite. If all are, that costs one read: 0 * NaN is NaN. */
+function* countFinite<S>({ space }: Problem<S>, states: readonly S[]): Reading<number> {
+  const others = states.slice(1);
+  const all = space.combine(states[0], 0, sparseRow(others.map(() => 1)), others);
+  const [flag] = Array.from(yield* readNorm(space.finiteness(all)));
+  space.release(all);
+  if (flag === 0) return states.length;
+  let n = 0;
+  while (n < states.length && (yield* readNorm(space.finiteness(states[n])))[0] === 0) n++;
+  return n;
+}
+
+/* A solve on tensors with fixed steps learns at its end, or not at all, that something went wrong: look where. */
 function* findFailure<S>(
   problem: Problem<S>,
   times: Float64Array,
   states: S[],
   error: unknown,
 ): Reading<unknown> {
-  const late = error instanceof NonFiniteStateError && problem.steps.kind === 'fixed' && !problem.readsAreFree;
-  if (!late) return error;
-  for (let i = 0; i < states.length; i++) {
-    try {
-      yield* requireFinite(problem, times[i], states[i]);
-    } catch (earlier) {
-      if (i === 0) {
-        return new InvalidArgumentError('y0 contains NaN or infinite values; expected finite numbers.', {
-          t: times[0],
-        });
-      }
-      for (const state of states.splice(i)) problem.space.release(problem.space.adopt(state));
-      return earlier;
-    }
+  const unchecked = problem.steps.kind === 'fixed' || problem.t0 === problem.t1;
+  if (!unchecked || problem.readsAreFree || !isSolveFailure(error)) return error;
+  try {
+    yield* requireFiniteOutputs(problem, times, states);
+    return error;
+  } catch (earlier) {
+    return earlier;
   }
-  return error;
 }
 
 /** Whether an error ends a solve that was begun properly. */

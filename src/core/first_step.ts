@@ -25,7 +25,14 @@ export function* chooseFirstStep<S>(
   const slope = stepper.slope(system, state);
   const [d0] = Array.from(yield* norm(itself, [y0]));
   if (!Number.isFinite(d0)) {
-    throw new InvalidArgumentError('y0 contains NaN or infinite values; expected finite numbers.', { t: t0 });
+    const [finite] = Array.from(yield* readNorm(space.finiteness(y0)));
+    throw new InvalidArgumentError(
+      finite === 0
+        ? 'y0 has elements that cannot be compared with their tolerance rtol |y| + atol: ones that are 0 need a ' +
+            'positive atol, and very large ones another unit.'
+        : 'y0 contains NaN or infinite values; expected finite numbers.',
+      { t: t0 },
+    );
   }
   const [d1] = Array.from(yield* norm(itself, [slope]));
   if (!Number.isFinite(d1)) {

@@ -1,7 +1,7 @@
 import type { StateKind } from './build_problem.js';
 import { describe, InvalidArgumentError, isPromiseLike } from './errors.js';
 import { Float64Space } from './float64_space.js';
-import { checkTolerancePairs, leafTolerances } from './options.js';
+import { checkTolerancePairs, leafTolerances, type Float64NormFunction } from './options.js';
 import type { AnyOptions } from './build_problem.js';
 
 /** A vector field on plain numbers. */
@@ -21,15 +21,17 @@ export function isPlainState(y0: unknown): y0 is ArrayLike<number> {
   return Array.isArray(y0) && (y0.length === 0 || y0.some((value) => typeof value !== 'object' || value === null));
 }
 
+const oneLeaf = { kind: 'leaf', path: 'y0' } as const;
+
 /** States of plain numbers. */
 export function float64Kind(func: unknown, y0: ArrayLike<number>, options: AnyOptions): StateKind<Float64Array> {
   checkState(y0);
   const start = Float64Array.from(y0);
-  const [rtol] = leafTolerances('rtol', options.rtol, 1, 1e-7, Number.EPSILON);
-  const [atol] = leafTolerances('atol', options.atol, 1, 1e-9, Number.EPSILON);
+  const [rtol] = leafTolerances('rtol', options.rtol, oneLeaf, 1e-7, Number.EPSILON);
+  const [atol] = leafTolerances('atol', options.atol, oneLeaf, 1e-9, Number.EPSILON);
   checkTolerancePairs([rtol], [atol]);
   const norm = checkNorm(options.norm);
-  const space = new Float64Space(start.length, { rtol, atol, norm });
+  const space = new Float64Space(start.length, { rtol, atol, norm: typeof norm === 'function' ? checkedNorm(norm) : norm });
   return {
     space,
     field: options.inPlace
@@ -65,6 +67,14 @@ export function checkNorm<Norm>(norm: Norm | 'rms' | 'max' | undefined): Norm | 
   if (norm === undefined) return 'rms';
   if (norm === 'rms' || norm === 'max' || typeof norm === 'function') return norm;
   throw new InvalidArgumentError(`norm is ${describe(norm)}; expected 'rms', 'max' or a function.`);
+}
+
+function checkedNorm(norm: Float64NormFunction): Float64NormFunction {
+  return (leaves) => {
+    const value: unknown = norm(leaves);
+    if (typeof value === 'number') return value;
+    throw new InvalidArgumentError(`norm returned ${describe(value)}; expected a number.`);
+  };
 }
 
 function returnedField(func: Float64Field, space: Float64Space, args: unknown) {

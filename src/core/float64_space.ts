@@ -64,19 +64,18 @@ export class Float64Space implements StateSpace<Float64Array> {
   ): number {
     const error = this.increment(h, row, ks);
     const { rtol, atol, norm } = this.tolerance;
+    const n = error.length;
     let sum = 0;
-    let max = 0;
     let reach = 0;
-    for (let i = 0; i < error.length; i++) {
+    for (let i = 0; i < n; i++) {
       const size = Math.max(Math.abs(y0[i]), Math.abs(y1[i]));
       const ratio = error[i] / (atol + rtol * size);
       error[i] = ratio;
       reach += size;
       sum += ratio * ratio;
-      max = Math.max(max, Math.abs(ratio));
     }
     const result =
-      norm === 'rms' ? Math.sqrt(sum / error.length) : norm === 'max' ? max : Number(norm([error]));
+      norm === 'rms' ? Math.sqrt(sum / n) : norm === 'max' ? largest(error) : Number(norm([error]));
     this.release(error);
     // An infinite state would hide behind an infinite tolerance.
     return reach < Infinity ? result : NaN;
@@ -116,68 +115,54 @@ export class Float64Space implements StateSpace<Float64Array> {
   }
 }
 
-/** `out = y + h sum_j a_j k_j`, up to six terms in one pass over the elements. */
+/* NaN if any element is. */
+function largest(values: Float64Array): number {
+  let max = 0;
+  for (let i = 0; i < values.length; i++) max = Math.max(max, Math.abs(values[i]));
+  return max;
+}
+
+/**
+ * `out = y + h sum_j a_j k_j`. Four terms at a time: for small systems one loop over the terms would cost more than the
+ * arithmetic.
+ */
 function linearCombination(
   out: Float64Array,
   y: Float64Array,
   h: number,
-  row: SparseRow,
+  { indices, values }: SparseRow,
   ks: readonly Float64Array[],
 ): void {
-  const terms = row.indices.length;
-  if (terms === 0) out.set(y);
+  const n = out.length;
+  const terms = indices.length;
   let base = y;
-  for (let start = 0; start < terms; start += 6) {
-    addTerms(out, base, h, row, ks, start, Math.min(6, terms - start));
+  let j = 0;
+  for (; j + 4 <= terms; j += 4) {
+    const a = h * values[j];
+    const b = h * values[j + 1];
+    const c = h * values[j + 2];
+    const d = h * values[j + 3];
+    const p = ks[indices[j]];
+    const q = ks[indices[j + 1]];
+    const r = ks[indices[j + 2]];
+    const s = ks[indices[j + 3]];
+    for (let i = 0; i < n; i++) out[i] = base[i] + (a * p[i] + b * q[i] + c * r[i] + d * s[i]);
     base = out;
   }
-}
-
-/* Straight-line sums: for small systems a loop over the terms would cost more than the arithmetic. */
-function addTerms(
-  out: Float64Array,
-  y: Float64Array,
-  h: number,
-  row: SparseRow,
-  ks: readonly Float64Array[],
-  start: number,
-  count: number,
-): void {
-  const { indices, values } = row;
-  const n = out.length;
-  const a = h * values[start];
-  const k = ks[indices[start]];
-  if (count === 1) {
-    for (let i = 0; i < n; i++) out[i] = y[i] + a * k[i];
-    return;
+  if (j + 2 <= terms) {
+    const a = h * values[j];
+    const b = h * values[j + 1];
+    const p = ks[indices[j]];
+    const q = ks[indices[j + 1]];
+    for (let i = 0; i < n; i++) out[i] = base[i] + (a * p[i] + b * q[i]);
+    base = out;
+    j += 2;
   }
-  const b = h * values[start + 1];
-  const l = ks[indices[start + 1]];
-  if (count === 2) {
-    for (let i = 0; i < n; i++) out[i] = y[i] + (a * k[i] + b * l[i]);
-    return;
-  }
-  const c = h * values[start + 2];
-  const m = ks[indices[start + 2]];
-  if (count === 3) {
-    for (let i = 0; i < n; i++) out[i] = y[i] + (a * k[i] + b * l[i] + c * m[i]);
-    return;
-  }
-  const d = h * values[start + 3];
-  const o = ks[indices[start + 3]];
-  if (count === 4) {
-    for (let i = 0; i < n; i++) out[i] = y[i] + (a * k[i] + b * l[i] + c * m[i] + d * o[i]);
-    return;
-  }
-  const e = h * values[start + 4];
-  const p = ks[indices[start + 4]];
-  if (count === 5) {
-    for (let i = 0; i < n; i++) out[i] = y[i] + (a * k[i] + b * l[i] + c * m[i] + d * o[i] + e * p[i]);
-    return;
-  }
-  const f = h * values[start + 5];
-  const q = ks[indices[start + 5]];
-  for (let i = 0; i < n; i++) {
-    out[i] = y[i] + (a * k[i] + b * l[i] + c * m[i] + d * o[i] + e * p[i] + f * q[i]);
+  if (j < terms) {
+    const a = h * values[j];
+    const p = ks[indices[j]];
+    for (let i = 0; i < n; i++) out[i] = base[i] + a * p[i];
+  } else if (terms === 0) {
+    out.set(y);
   }
 }

@@ -60,6 +60,8 @@ export function* integrate<S>(problem: Problem<S>): Generator<Yielded<S>, number
     if (problem.t0 !== t1) yield* sizes.begin(state);
     while ((t1 - state.t0) * direction > 0) {
       const end = sizes.propose(state.t0);
+      // Of an endless solve whose steps have outgrown the numbers.
+      if (!Number.isFinite(end)) break;
       guardSignal(problem, state, end - state.t0);
       if (system.stats.steps >= problem.maxNumSteps) yield* failForSteps(problem, state);
       problem.onStep?.({ ...state, t1: end }, null);
@@ -83,7 +85,8 @@ export function* integrate<S>(problem: Problem<S>): Generator<Yielded<S>, number
         yield* sizes.afterRejection(state);
       }
     }
-    if (steps.kind === 'fixed' && !problem.readsAreFree) yield* requireFinite(problem, state.t0, state.y0);
+    const unchecked = steps.kind === 'fixed' || problem.t0 === t1;
+    if (unchecked && !problem.readsAreFree) yield* requireFinite(problem, state.t0, state.y0);
     return sizes.nextStep();
   } finally {
     space.releaseAll();
@@ -260,8 +263,9 @@ class FixedSizes<S> implements StepSizes<S> {
   judge(state: StepState<S>): boolean {
     // Tensors would have to be read for this: they are checked once, at the end.
     if (!this.problem.readsAreFree) return true;
-    if (this.problem.space.finiteness(state.y1!) !== 0) throw nonFiniteStep(this.problem, state.t1);
-    return true;
+    if (this.problem.space.finiteness(state.y1!) === 0) return true;
+    this.problem.system.stats.rejected++;
+    throw nonFiniteStep(this.problem, state.t1, Math.abs(state.t1 - state.t0));
   }
 
   *afterRejection(): Reading<void> {
@@ -280,13 +284,17 @@ class FixedSizes<S> implements StepSizes<S> {
 /** Throws when a state is not finite; tensors are read for this. */
 export function* requireFinite<S>(problem: Problem<S>, t: number, y: S): Reading<void> {
   const value = (yield* readNorm(problem.space.finiteness(y)))[0];
-  if (value !== 0) throw nonFiniteStep(problem, t);
+  if (value !== 0) throw nonFiniteStep(problem, t, problem.system.stats.lastStep);
 }
 
-function nonFiniteStep<S>({ system }: Problem<S>, t: number): NonFiniteStateError {
+/** The error for a state that is not finite. */
+export function nonFiniteStep<S>({ system, steps }: Problem<S>, t: number, h: number): NonFiniteStateError {
+  const remedy =
+    steps.kind === 'fixed'
+      ? 'With fixed steps nothing corrects a step that is too long: use a smaller stepSize or an adaptive method, and check func'
+      : 'Check func near that time';
   return new NonFiniteStateError(
-    `the state is NaN or infinite at t = ${t}. With fixed steps nothing corrects a step that is too long: use a ` +
-      'smaller stepSize or an adaptive method, and check func (division by zero, log of a negative number).',
-    { t, h: system.stats.lastStep, stats: system.stats },
+    `the state is NaN or infinite at t = ${t}. ${remedy} (division by zero, log of a negative number).`,
+    { t, h, stats: system.stats },
   );
 }

@@ -3,6 +3,7 @@ import type { Scalar, Tensor } from '@tensorflow/tfjs-core';
 import type { ControllerOption } from './controller.js';
 import { describe, InvalidArgumentError, type SolveStats } from './errors.js';
 import type { Stepper } from './stepper.js';
+import type { Structure } from './tree.js';
 
 /** A number for every leaf, or a structure of numbers like `y0`'s. */
 export type Tolerance = number | readonly Tolerance[] | { readonly [leaf: string]: Tolerance };
@@ -33,7 +34,7 @@ export interface CommonOptions<Y, Args = unknown> {
   args?: Args;
   /** Ends the solve with an `AbortedError`. */
   signal?: AbortSignal;
-  /** Attempted steps after which the solve gives up. Default 100000. */
+  /** Attempted steps after which the solve gives up. Default 100000; without end for an endless `iterate`. */
   maxNumSteps?: number;
   /** Before each attempt. */
   onStep?: (report: StepReport<Y>) => void;
@@ -143,6 +144,12 @@ export function checkOptionNames(
         `option ${name} needs fixed steps, and '${method}' chooses its own; set stepSize or gridConstructor too.`,
       );
     }
+    if (name === 'options') {
+      throw new InvalidArgumentError("unknown option options; the options of torchdiffeq's dict stand beside method here.");
+    }
+    if (name === 'throwOnFailure') {
+      throw new InvalidArgumentError('throwOnFailure is an option of solve, which returns a status; call that.');
+    }
     const suggestion = nearest(camelCase(name), all);
     throw new InvalidArgumentError(
       `unknown option ${name}; ${suggestion ? `did you mean ${suggestion}?` : `known are: ${known.join(', ')}.`}`,
@@ -181,34 +188,41 @@ export function checkCommonOptions(options: CommonOptions<never>): void {
   }
 }
 
-/** One tolerance per leaf. */
+/** One tolerance per leaf of a structure; a number stands for every leaf below it. */
 export function leafTolerances(
   name: 'rtol' | 'atol',
   value: Tolerance | undefined,
-  leaves: number,
+  structure: Structure,
   fallback: number,
   epsilon: number,
 ): number[] {
-  const flat: number[] = [];
-  const visit = (node: Tolerance): void => {
-    if (typeof node === 'number') flat.push(node);
-    else if (typeof node === 'object' && node !== null) Object.values(node).forEach((x: Tolerance) => visit(x));
-    else throw new InvalidArgumentError(`${name} is ${describe(node)}; expected a number.`);
+  const found: number[] = [];
+  const visit = (node: Structure, part: unknown, path: string): void => {
+    if (node.kind !== 'leaf' && typeof part === 'object' && part !== null) {
+      const keys = node.kind === 'array' ? node.items.map((_, i) => String(i)) : node.keys;
+      const given = Object.keys(part);
+      if (given.length !== keys.length || keys.some((key) => !given.includes(key))) {
+        throw new InvalidArgumentError(
+          `${path} has the entries {${given.join(', ')}}; expected those of y0 {${keys.join(', ')}}, or one number.`,
+        );
+      }
+      node.items.forEach((item, i) => visit(item, (part as Record<string, unknown>)[keys[i]], `${path}.${keys[i]}`));
+      return;
+    }
+    checkTolerance(name, path, part, epsilon);
+    for (let i = 0; i < leafCount(node); i++) found.push(part as number);
   };
-  visit(value ?? fallback);
-  const all = flat.length === 1 && typeof (value ?? fallback) === 'number' ? Array<number>(leaves).fill(flat[0]) : flat;
-  if (all.length !== leaves) {
-    throw new InvalidArgumentError(
-      `${name} holds ${all.length} numbers for ${leaves} leaves of y0; give one number, or one for each leaf.`,
-    );
-  }
-  for (const x of all) checkTolerance(name, x, epsilon);
-  return all;
+  visit(structure, value ?? fallback, name);
+  return found;
 }
 
-function checkTolerance(name: string, x: number, epsilon: number): void {
-  if (!(x >= 0 && x < Infinity)) {
-    throw new InvalidArgumentError(`${name} is ${x}; expected a number that is not negative.`);
+function leafCount(node: Structure): number {
+  return node.kind === 'leaf' ? 1 : node.items.reduce((count, item) => count + leafCount(item), 0);
+}
+
+function checkTolerance(name: string, path: string, x: unknown, epsilon: number): void {
+  if (typeof x !== 'number' || !(x >= 0 && x < Infinity)) {
+    throw new InvalidArgumentError(`${path} is ${describe(x)}; expected a number that is not negative.`);
   }
   if (name === 'rtol' && x > 0 && x < epsilon) {
     const single = epsilon > 1e-10;

@@ -65,7 +65,7 @@ function checkLeaves(structure: Structure, leaves: readonly Tensor[]): void {
 
 function sameKind(value: unknown, shape: readonly number[]): boolean {
   const tensor = value as Partial<Tensor> | null | undefined;
-  if (tensor?.dtype !== 'float32' || tensor.shape?.length !== shape.length) return false;
+  if (tensor?.dtype !== 'float32' || tensor.isDisposed || tensor.shape?.length !== shape.length) return false;
   for (let d = 0; d < shape.length; d++) if (tensor.shape[d] !== shape[d]) return false;
   return true;
 }
@@ -75,7 +75,9 @@ function badDerivative(value: unknown, path: string, shape: readonly number[]): 
     ? 'The vector field must be synchronous: make it a plain function, not an async one.'
     : value === undefined
       ? 'Is a return statement missing?'
-      : 'The derivative has the structure, shapes and dtype of y0.';
+      : (value as Partial<Tensor> | null)?.isDisposed
+        ? 'That tensor is disposed: return one that is still alive.'
+        : 'The derivative has the structure, shapes and dtype of y0.';
   return new InvalidArgumentError(
     `func returned ${describe(value)} as ${path}; expected a float32 tensor of shape [${shape.join(', ')}]. ${hint}`,
   );
@@ -110,8 +112,8 @@ export function tensorKind(func: unknown, y0: unknown, options: AnyOptions): Ten
   const field = leafField(func as TensorField<never>, y0, options.args);
   const { structure, leaves } = field;
   const epsilon = 2 ** -23;
-  const rtol = leafTolerances('rtol', options.rtol, leaves.length, 1e-5, epsilon);
-  const atol = leafTolerances('atol', options.atol, leaves.length, 1e-6, epsilon);
+  const rtol = leafTolerances('rtol', options.rtol, structure, 1e-5, epsilon);
+  const atol = leafTolerances('atol', options.atol, structure, 1e-6, epsilon);
   checkTolerancePairs(rtol, atol);
   const norm = checkNorm(options.norm);
   const shapes = leaves.map((leaf) => leaf.shape);

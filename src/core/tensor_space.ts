@@ -24,9 +24,11 @@ import {
   runCombination,
   type ErrorNormAttributes,
 } from './linear_combination.js';
+import { describe, InvalidArgumentError } from './errors.js';
 import { DeviceRead, type SparseRow, type StateSpace } from './space.js';
 import { scoped, untaped } from './tape.js';
 import { nextAfter32 } from './time.js';
+import { isTensor } from './tree.js';
 
 /**
  * A state of tensors as the solvers see it: a list of parts. On backends with fused kernels a part is a leaf; on
@@ -158,17 +160,10 @@ export class TensorSpace implements StateSpace<TensorState> {
         base ? runCombination([1, ...coefficients], [base, ...terms]) : runCombination(coefficients, terms),
       );
     }
-    return scoped(() =>
-      this.adopt(
-        terms[0].map((_, p) => {
-          const increment = combineByOps(
-            coefficients,
-            terms.map((term) => term[p]),
-          );
-          return base ? add(base[p], increment) : increment;
-        }),
-      ),
-    );
+    // The state comes last, so that the small increments are added up before its rounding.
+    const all = base ? [...terms, base] : terms;
+    if (base) coefficients.push(1);
+    return scoped(() => this.adopt(all[0].map((_, p) => combineByOps(coefficients, all.map((term) => term[p])))));
   }
 
   errorNorm(
@@ -235,7 +230,7 @@ export class TensorSpace implements StateSpace<TensorState> {
     y0: TensorState,
     y1: TensorState,
   ): DeviceRead {
-    const { coefficients, terms } = this.errorTerms(h, row, ks);
+    const { coefficients, terms } = this.errorTerms(h, row, [...ks, y1]);
     const [before, after] = this.magnitudes(y0, y1);
     const ratio = (p: number, rtol: readonly number[], atol: readonly number[]): Tensor =>
       scaledError(coefficients, terms.map((k) => k[p]), maximum(before[p], after[p]), rtol, atol, this.sizes);
@@ -248,7 +243,7 @@ export class TensorSpace implements StateSpace<TensorState> {
       ? this.quadratures(y1).map((_, q) => ratio(this.mainParts + q, [quadrature.rtol], [quadrature.atol]))
       : [];
     if (typeof norm === 'function') {
-      return packReads([norm(this.unpack(ratios)), ...extra.map(sumOfSquares)], 1, (values, i) =>
+      return packReads([callersNorm(norm, this.unpack(ratios)), ...extra.map(sumOfSquares)], 1, (values, i) =>
         i === 0 ? values[0] : Math.sqrt(values[i] / extra[i - 1].size),
       );
     }
@@ -312,6 +307,12 @@ export class TensorSpace implements StateSpace<TensorState> {
 }
 
 const sumOfSquares = (x: Tensor): Tensor => sum(square(x));
+
+function callersNorm(norm: (leaves: Tensor[]) => Scalar, leaves: Tensor[]): Tensor {
+  const value: unknown = norm(leaves);
+  if (isTensor(value) && value.size === 1) return value;
+  throw new InvalidArgumentError(`norm returned ${describe(value)}; expected a scalar tensor, such as tf.max(...).`);
+}
 
 /*
  * error / (atol + rtol magnitude), arranged to save a launch: rtol is divided into the coefficients of the error.
