@@ -1,5 +1,19 @@
-import { add, clone, engine, mul, neg, scalar, slice, reshape, stack, sum, tidy, zeros, zerosLike } from '@tensorflow/tfjs-core';
-import type { Scalar, Tensor, Variable } from '@tensorflow/tfjs-core';
+import {
+  add,
+  clone,
+  engine,
+  mul,
+  neg,
+  scalar,
+  slice,
+  reshape,
+  stack,
+  sum,
+  tidy,
+  zeros,
+  zerosLike,
+} from '@tensorflow/tfjs-core';
+import type { Tensor, Variable } from '@tensorflow/tfjs-core';
 import { buildProblem, makePlan, type AnyOptions } from '../src/core/build_problem.js';
 import { consumeSteps } from '../src/core/collect.js';
 import { runSync } from '../src/core/reading.js';
@@ -99,9 +113,7 @@ function backOneInterval(
     space,
     field: augmentedField(problem, space),
     start: () =>
-      scoped(() =>
-        [...space.pack(main), ...quadratures].map((part) => engine().keep(ownedByScope(part))),
-      ),
+      scoped(() => [...space.pack(main), ...quadratures].map((part) => engine().keep(ownedByScope(part)))),
     withView: () => undefined,
     func: undefined,
     y0: undefined,
@@ -112,7 +124,9 @@ function backOneInterval(
     consumeSteps(solve, false, (step) => {
       if (step.t1 !== interval[1]) return;
       const leaves = main.length / 2;
-      end = [...space.unpack(step.y1).slice(leaves), ...space.quadratures(step.y1)].map((part) => clone(part));
+      end = [...space.unpack(step.y1).slice(leaves), ...space.quadratures(step.y1)].map((part) =>
+        clone(part),
+      );
     }),
   );
   const leaves = main.length / 2;
@@ -143,7 +157,7 @@ function augmentedField({ field, parameters }: BacksolveProblem, space: TensorSp
       const cotangents = main.slice(leaves).map((a) => neg(a));
       const { derivative, toState, toParameters } = vjp(
         field,
-        scalar(t) as Scalar,
+        scalar(t),
         main.slice(0, leaves),
         parameters,
         cotangents,

@@ -34,7 +34,16 @@ export interface AdjointOptions {
   /** Its other options, such as `stepSize` or `maxNumSteps`, in place of the forward ones. */
   adjointOptions?: Pick<
     AnyOptions,
-    'stepSize' | 'firstStep' | 'minStep' | 'maxStep' | 'maxNumSteps' | 'safety' | 'ifactor' | 'dfactor' | 'controller' | 'perturb'
+    | 'stepSize'
+    | 'firstStep'
+    | 'minStep'
+    | 'maxStep'
+    | 'maxNumSteps'
+    | 'safety'
+    | 'ifactor'
+    | 'dfactor'
+    | 'controller'
+    | 'perturb'
   >;
 }
 
@@ -172,7 +181,10 @@ function record(
     (sizes.length === 1 ? [flat] : split(flat, sizes, 1)).map((leaf, i) => reshape(leaf, shapes[i]));
   const solution = customGrad((...inputs) => {
     const save = inputs.pop() as unknown as (tensors: Tensor[]) => void;
-    const states = flatten(solve(unflattenTree(structure, inputs.slice(0, leaves.length) as Tensor[])), times.length);
+    const states = flatten(
+      solve(unflattenTree(structure, inputs.slice(0, leaves.length) as Tensor[])),
+      times.length,
+    );
     save([states]);
     return {
       value: states,

@@ -20,14 +20,16 @@ const started = performance.now();
 // Steps of half a year are accurate to well below the scatter of the record; the accuracy is printed with the fit.
 const solver = { method: 'rk4', stepSize: 0.5 };
 console.log(`backend: ${description}`);
-console.log(`solver: ${solver.method}, step ${solver.stepSize} years, gradients by odeintAdjoint (backsolve)\n`);
+console.log(
+  `solver: ${solver.method}, step ${solver.stepSize} years, gradients by odeintAdjoint (backsolve)\n`,
+);
 
 const years = hudsonBay.year.length;
 const trainYears = 15;
 const logRecord = hudsonBay.hare.map((hare, i) => [Math.log(hare), Math.log(hudsonBay.lynx[i])]);
 const yearsFrom0 = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
-/** One stage of a training: a loss to minimise, for how long, how fast. */
+/** One stage of a training: its name in the picture, a loss to minimise, for how long, how fast. */
 interface Stage {
   stage: string;
   iterations: number;
@@ -88,15 +90,24 @@ function fitLotkaVolterra(): Fit & { rates: Rates } {
   };
   // A window that grows keeps the fit from settling on a wrong number of cycles.
   const training = train('Lotka-Volterra', [
-    { stage: '6 years', iterations: 40, learningRate: 0.1, loss: loss(6) },
-    { stage: '11 years', iterations: 40, learningRate: 0.05, loss: loss(11) },
-    { stage: 'all 21', iterations: 160, learningRate: 0.03, loss: loss(years) },
+    { stage: '', iterations: 40, learningRate: 0.1, loss: loss(6) },
+    { stage: '', iterations: 40, learningRate: 0.05, loss: loss(11) },
+    { stage: '6, 11, all 21 years', iterations: 160, learningRate: 0.03, loss: loss(years) },
   ]);
   const [alpha, beta, gamma, delta] = tf.tidy(() => tf.exp(logRates).dataSync());
   const rates = { alpha, beta, gamma, delta };
-  printRates(rates, tf.tidy(() => tf.exp(logStart).dataSync()));
-  const curve = lotkaVolterraCurve(rates, tf.tidy(() => Array.from(tf.exp(logStart).dataSync())));
-  printAccuracy(tf.tidy(() => odeint(field, logStart as tfjs.Tensor, yearsFrom0(years), solver).arraySync()), curve);
+  printRates(
+    rates,
+    tf.tidy(() => tf.exp(logStart).dataSync()),
+  );
+  const curve = lotkaVolterraCurve(
+    rates,
+    tf.tidy(() => Array.from(tf.exp(logStart).dataSync())),
+  );
+  printAccuracy(
+    tf.tidy(() => odeint(field, logStart as tfjs.Tensor, yearsFrom0(years), solver).arraySync()),
+    curve,
+  );
   tf.dispose([logRates, logStart]);
   return { curve, rates, training, fittedTo: hudsonBay.year[years - 1] };
 }
@@ -109,7 +120,11 @@ function lotkaVolterraCurve({ alpha, beta, gamma, delta }: Rates, start: number[
     start,
     times,
   );
-  return { year: times.map((t) => t + hudsonBay.year[0]), hare: ys.map((y) => y[0]), lynx: ys.map((y) => y[1]) };
+  return {
+    year: times.map((t) => t + hudsonBay.year[0]),
+    hare: ys.map((y) => y[0]),
+    lynx: ys.map((y) => y[1]),
+  };
 }
 
 function printRates(rates: Rates, start: ArrayLike<number>): void {
@@ -128,14 +143,18 @@ function printAccuracy(trained: unknown, curve: Populations): void {
   const gap = (animal: 'hare' | 'lynx', column: number) =>
     steps.map((logs, i) => Math.abs(Math.exp(logs[column]) / curve[animal][i * pointsPerYear] - 1));
   const worst = Math.max(...gap('hare', 0), ...gap('lynx', 1));
-  console.log(`the steps it was trained with are within ${(100 * worst).toFixed(1)} % of dopri5 at rtol 1e-7\n`);
+  console.log(
+    `the steps it was trained with are within ${(100 * worst).toFixed(1)} % of dopri5 at rtol 1e-7\n`,
+  );
 }
 
 // --- 2. Neural ODE ---------------------------------------------------------------------------------------------
 
 function fitNeuralOde(): Fit {
   const mean = [0, 1].map((j) => average(logRecord.slice(0, trainYears).map((row) => row[j])));
-  const sd = [0, 1].map((j) => Math.sqrt(average(logRecord.slice(0, trainYears).map((row) => (row[j] - mean[j]) ** 2))));
+  const sd = [0, 1].map((j) =>
+    Math.sqrt(average(logRecord.slice(0, trainYears).map((row) => (row[j] - mean[j]) ** 2))),
+  );
   const standard = tf.tensor2d(logRecord.map((row) => row.map((value, j) => (value - mean[j]) / sd[j])));
   const scale = tf.tensor1d(sd);
   const weights = initialWeights(2, 16, 2);
@@ -169,15 +188,19 @@ function fitNeuralOde(): Fit {
   return {
     training,
     fittedTo: hudsonBay.year[trainYears - 1],
-    curve: { year: times.map((t) => t + hudsonBay.year[0]), hare: logs.map((y) => y[0]), lynx: logs.map((y) => y[1]) },
+    curve: {
+      year: times.map((t) => t + hudsonBay.year[0]),
+      hare: logs.map((y) => y[0]),
+      lynx: logs.map((y) => y[1]),
+    },
   };
 }
 
 function initialWeights(inputs: number, hidden: number, outputs: number) {
   const glorot = (rows: number, columns: number, seed: number) =>
-    tf.variable(tf.randomNormal([rows, columns], 0, Math.sqrt(2 / (rows + columns)), 'float32', seed)) as tfjs.Variable<
-      tfjs.Rank.R2
-    >;
+    tf.variable(
+      tf.randomNormal([rows, columns], 0, Math.sqrt(2 / (rows + columns)), 'float32', seed),
+    ) as tfjs.Variable<tfjs.Rank.R2>;
   return {
     w1: glorot(inputs, hidden, 1),
     b1: tf.variable(tf.zeros([hidden])),
@@ -191,19 +214,28 @@ function judge(curve: Populations): Populations {
   const held = yearsFrom0(years).slice(trainYears);
   const error = (forecast: (year: number) => number[]) =>
     Math.sqrt(
-      average(held.flatMap((year) => forecast(year).map((value, j) => (Math.log(value) - logRecord[year][j]) ** 2))),
+      average(
+        held.flatMap((year) => forecast(year).map((value, j) => (Math.log(value) - logRecord[year][j]) ** 2)),
+      ),
     );
   const pelts = (year: number) => [hudsonBay.hare[year], hudsonBay.lynx[year]];
   const neural = error((year) => [curve.hare[year * pointsPerYear], curve.lynx[year * pointsPerYear]]);
   const cycle = error((year) => pelts(year - 10));
   const persistence = error(() => pelts(trainYears - 1));
   const first = hudsonBay.year[trainYears];
-  console.log(`\nforecast of the held-back years ${first}-${hudsonBay.year[years - 1]}, rms error of log populations:`);
+  console.log(
+    `\nforecast of the held-back years ${first}-${hudsonBay.year[years - 1]}, rms error of log populations:`,
+  );
   console.log(`  neural ODE                     ${neural.toFixed(2)}`);
   console.log(`  naive, as ten years before     ${cycle.toFixed(2)}`);
   console.log(`  naive, as in the last year     ${persistence.toFixed(2)}`);
-  const verdict = neural < Math.min(cycle, persistence) ? 'beats both naive forecasts' : 'does not beat the better naive forecast';
-  console.log(`  The neural ODE ${verdict}${neural < cycle ? '' : ': one and a half cycles teach it little that a calendar does not know'}.`);
+  const verdict =
+    neural < Math.min(cycle, persistence)
+      ? 'beats both naive forecasts'
+      : 'does not beat the better naive forecast';
+  console.log(
+    `  The neural ODE ${verdict}${neural < cycle ? '' : ': one and a half cycles teach it little that a calendar does not know'}.`,
+  );
   return {
     year: held.map((year) => hudsonBay.year[year]),
     hare: held.map((year) => hudsonBay.hare[year - 10]),

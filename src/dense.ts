@@ -7,7 +7,7 @@ import { prepare, type AnyPrepared } from './core/prepare.js';
 import { runAsync, runSync, type Reading } from './core/reading.js';
 import type { StateSpace } from './core/space.js';
 import type { StepState } from './core/stepper.js';
-import { System } from './core/system.js';
+import { type System } from './core/system.js';
 import type { TensorTree } from './core/tree.js';
 import type {
   InPlaceFunc,
@@ -167,11 +167,16 @@ class ArchivedSteps implements DenseSolution<unknown, unknown> {
       return this.out([this.at(this.find(t, 'evaluate'), t)], ([state]) => this.prepared.copyOut(state));
     }
     if (!Array.isArray(t) && !ArrayBuffer.isView(t)) {
-      throw new InvalidArgumentError(`evaluate received ${describe(t)}; expected a time or an array of times.`);
+      throw new InvalidArgumentError(
+        `evaluate received ${describe(t)}; expected a time or an array of times.`,
+      );
     }
     if (t.length === 0) throw new InvalidArgumentError('evaluate received no times; expected at least one.');
     const steps = Array.from(t, (time) => this.find(time, 'evaluate'));
-    return this.out(steps.map((step, i) => this.at(step, t[i])), (states) => this.prepared.stack(states));
+    return this.out(
+      steps.map((step, i) => this.at(step, t[i])),
+      (states) => this.prepared.stack(states),
+    );
   }
 
   derivative(t: number): unknown {
@@ -201,10 +206,13 @@ class ArchivedSteps implements DenseSolution<unknown, unknown> {
 
   /* The step that holds t, by bisection. */
   private find(t: number, caller: string): StepState<unknown> {
-    if (this.disposed) throw new InvalidArgumentError('the dense solution was disposed; evaluate it before dispose().');
+    if (this.disposed)
+      throw new InvalidArgumentError('the dense solution was disposed; evaluate it before dispose().');
     const { t0, t1, steps } = this;
     if (typeof t !== 'number' || !((t - t0) * (t - t1) <= 0)) {
-      throw new InvalidArgumentError(`${caller}(${describe(t)}): expected a time from ${t0} to ${t1}, the interval solved.`);
+      throw new InvalidArgumentError(
+        `${caller}(${describe(t)}): expected a time from ${t0} to ${t1}, the interval solved.`,
+      );
     }
     const { direction } = this.prepared.problem;
     let low = 0;

@@ -6,13 +6,7 @@
 export { odeint, odeintAsync } from './odeint.js';
 export { odeintWith } from './odeint_with.js';
 export { odeintDense, odeintDenseAsync, type DenseSolution } from './dense.js';
-export {
-  solve,
-  solveAsync,
-  type Solution,
-  type SolveOnlyOptions,
-  type SolveStatus,
-} from './solve.js';
+export { solve, solveAsync, type Solution, type SolveOnlyOptions, type SolveStatus } from './solve.js';
 export {
   iterate,
   iterateAsync,

@@ -80,7 +80,11 @@ export function iterate<Args = unknown>(
   y0: PlainState,
   options: PlainOptions<Args> & IterateInterval,
 ): StepIterator<Float64Array>;
-export function iterate(func: unknown, y0: unknown, options: AnyOptions & IterateInterval): StepIterator<unknown> {
+export function iterate(
+  func: unknown,
+  y0: unknown,
+  options: AnyOptions & IterateInterval,
+): StepIterator<unknown> {
   const iterator = stepsOf(prepareInterval(func, y0, options));
   return disposable(iterator);
 }
@@ -118,7 +122,9 @@ export function iterateAsync(
 function prepareInterval(func: unknown, y0: unknown, options: AnyOptions & IterateInterval): AnyPrepared {
   const { t0, t1 = Infinity } = options ?? {};
   if (typeof t0 !== 'number' || !Number.isFinite(t0)) {
-    throw new InvalidArgumentError(`t0 is ${describe(t0)}; expected the finite time of y0, as in { t0: 0, t1: 10 }.`);
+    throw new InvalidArgumentError(
+      `t0 is ${describe(t0)}; expected the finite time of y0, as in { t0: 0, t1: 10 }.`,
+    );
   }
   if (typeof t1 !== 'number' || Number.isNaN(t1) || t1 === t0) {
     throw new InvalidArgumentError(`t1 is ${describe(t1)}; expected a number other than t0, or Infinity.`);
@@ -130,7 +136,7 @@ function prepareInterval(func: unknown, y0: unknown, options: AnyOptions & Itera
 function* stepsOf(prepared: AnyPrepared): Generator<Step<unknown>, void, void> {
   const loop = integrate(prepared.problem);
   try {
-    for (let next = loop.next(); !next.done; ) {
+    for (let next = loop.next(); !next.done;) {
       const { value } = next;
       if (value instanceof AcceptedStep) {
         yield* lendStep(prepared, value);
@@ -148,7 +154,7 @@ async function* stepsOfAsync(prepared: AnyPrepared): AsyncStepIterator<unknown> 
   const loop = integrate(prepared.problem);
   const breathe = breather();
   try {
-    for (let next = loop.next(); !next.done; ) {
+    for (let next = loop.next(); !next.done;) {
       const { value } = next;
       if (value instanceof AcceptedStep) {
         yield* lendStep(prepared, value);
@@ -163,14 +169,19 @@ async function* stepsOfAsync(prepared: AnyPrepared): AsyncStepIterator<unknown> 
   }
 }
 
-function* lendStep(prepared: AnyPrepared, accepted: AcceptedStep<unknown>): Generator<Step<unknown>, void, void> {
+function* lendStep(
+  prepared: AnyPrepared,
+  accepted: AcceptedStep<unknown>,
+): Generator<Step<unknown>, void, void> {
   const { problem } = prepared;
   const { view, end } = prepared.lend(accepted.y1);
   const { t0, t1, errorNorm } = accepted;
   let borrowed = true;
   const copy = (make: () => unknown): unknown => {
     if (borrowed) return make();
-    throw new InvalidArgumentError(`the step to t = ${t1} is over; call keep() or interpolate() before the next step.`);
+    throw new InvalidArgumentError(
+      `the step to t = ${t1} is over; call keep() or interpolate() before the next step.`,
+    );
   };
   try {
     yield {
@@ -183,7 +194,9 @@ function* lendStep(prepared: AnyPrepared, accepted: AcceptedStep<unknown>): Gene
       interpolate: (t) =>
         copy(() => {
           if (!((t - t0) * (t - t1) <= 0)) {
-            throw new InvalidArgumentError(`interpolate(${t}): expected a time in the step, from ${t0} to ${t1}.`);
+            throw new InvalidArgumentError(
+              `interpolate(${t}): expected a time in the step, from ${t0} to ${t1}.`,
+            );
           }
           const state = accepted.interpolate(t);
           const out = prepared.copyOut(state);
@@ -203,5 +216,5 @@ function disposable<Y>(iterator: Generator<Step<Y>, void, void>): StepIterator<Y
   if (symbol && !(symbol in iterator)) {
     Object.defineProperty(iterator, symbol, { value: () => void iterator.return(), configurable: true });
   }
-  return iterator as StepIterator<Y>;
+  return iterator;
 }

@@ -88,7 +88,12 @@ export function odeintAsync<Args = unknown>(
   t: TimeGrid,
   options?: PlainOptions<Args>,
 ): Promise<Float64Array[]>;
-export async function odeintAsync(func: unknown, y0: unknown, t: unknown, options: AnyOptions = {}): Promise<unknown> {
+export async function odeintAsync(
+  func: unknown,
+  y0: unknown,
+  t: unknown,
+  options: AnyOptions = {},
+): Promise<unknown> {
   refuseTape('odeintAsync', 'odeint');
   const stepper = resolveMethod(options?.method);
   // Without a wait y0 is read at the call, whatever the caller does with it afterwards.

@@ -127,6 +127,12 @@ export function odeintWith<Args = unknown>(
   t: TimeGrid,
   options?: Omit<PlainOptions<Args>, 'method'>,
 ): Float64Array[];
-export function odeintWith(stepper: Stepper, func: unknown, y0: unknown, t: unknown, options: object = {}): unknown {
+export function odeintWith(
+  stepper: Stepper,
+  func: unknown,
+  y0: unknown,
+  t: unknown,
+  options: object = {},
+): unknown {
   return solveGridSync(stepper, func, y0, t, options).y;
 }

@@ -1,7 +1,14 @@
 import * as tf from '@tensorflow/tfjs';
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
-import { fromLayer, InvalidArgumentError, MissingGradientError, odeint, odeintAdjoint, type TensorFunc } from 'tfjs-diffeq';
+import {
+  fromLayer,
+  InvalidArgumentError,
+  MissingGradientError,
+  odeint,
+  odeintAdjoint,
+  type TensorFunc,
+} from 'tfjs-diffeq';
 import { onBackends } from './backends.js';
 
 /* Gradients by forward sensitivity equations in float64: test/reference/adjoint.py. */
@@ -80,7 +87,6 @@ onBackends(['cpu', 'wasm', 'tensorflow'], () => {
   });
 });
 
-
 type Adjoint = Parameters<typeof odeintAdjoint<tf.Tensor>>[3];
 
 /* d/dp of the last state of y' = func(t, y; p). */
@@ -137,17 +143,19 @@ describe('odeintAdjoint', () => {
     const func = (_t: tf.Scalar, { q, p }: Oscillator) => ({ p: tf.neg(tf.mul(w, q)), q: p });
     const y0: Oscillator = { q: tf.scalar(1), p: tf.scalar(0) };
     const gradient = (options: Parameters<typeof odeintAdjoint<Oscillator>>[3]) =>
-      tf.variableGrads(() => tf.slice(odeintAdjoint(func, y0, [1, 0.3, 0], options).q, [2], [1]).sum() as tf.Scalar)
+      tf
+        .variableGrads(
+          () => tf.slice(odeintAdjoint(func, y0, [1, 0.3, 0], options).q, [2], [1]).sum() as tf.Scalar,
+        )
         .grads[w.name].dataSync()[0];
     // d cos(sqrt w) / dw = -sin(sqrt w) / (2 sqrt w).
     const exact = -Math.sin(2) / 4;
     expect(gradient({ rtol: 1e-6, atol: 1e-6 })).to.be.closeTo(exact, 1e-5);
     expect(gradient({ method: 'rk4', stepSize: 0.02 })).to.be.closeTo(exact, 1e-5);
     expect(gradient({ rtol: 1e-6, atol: 1e-6, adjointMethod: 'tsit5' })).to.be.closeTo(exact, 1e-5);
-    expect(gradient({ rtol: 1e-6, atol: 1e-6, adjointMethod: 'rk4', adjointOptions: { stepSize: 0.02 } })).to.be.closeTo(
-      exact,
-      1e-5,
-    );
+    expect(
+      gradient({ rtol: 1e-6, atol: 1e-6, adjointMethod: 'rk4', adjointOptions: { stepSize: 0.02 } }),
+    ).to.be.closeTo(exact, 1e-5);
   });
 
   it('needs no more tensors for more steps', () => {
@@ -166,7 +174,12 @@ describe('odeintAdjoint', () => {
   it('trains a tf.layers model through an optimizer', () => {
     const model = tf.sequential({
       layers: [
-        tf.layers.dense({ units: 8, activation: 'tanh', inputShape: [2], kernelInitializer: tf.initializers.glorotNormal({ seed: 1 }) }),
+        tf.layers.dense({
+          units: 8,
+          activation: 'tanh',
+          inputShape: [2],
+          kernelInitializer: tf.initializers.glorotNormal({ seed: 1 }),
+        }),
         tf.layers.dense({ units: 2, kernelInitializer: tf.initializers.glorotNormal({ seed: 2 }) }),
       ],
     });
@@ -175,7 +188,10 @@ describe('odeintAdjoint', () => {
     const step = () =>
       optimizer
         .minimize(() => {
-          const ys = odeintAdjoint(fromLayer(model), tf.tensor2d([[1, 0]]), [0, 1], { method: 'rk4', stepSize: 0.25 });
+          const ys = odeintAdjoint(fromLayer(model), tf.tensor2d([[1, 0]]), [0, 1], {
+            method: 'rk4',
+            stepSize: 0.25,
+          });
           return tf.losses.meanSquaredError(target, tf.reshape(tf.slice(ys, [1], [1]), [1, 2])) as tf.Scalar;
         }, true)!
         .dataSync()[0];
@@ -206,7 +222,10 @@ describe('odeintAdjoint', () => {
     it('throws for a variable first met on the way', () => {
       const late = tf.variable(tf.scalar(2), true, 'late');
       const func: TensorFunc<tf.Tensor> = (t, y) => tf.mul(t.dataSync()[0] > 0.5 ? tf.mul(p, late) : p, y);
-      expect(() => parameterGradient(p, func, [0, 1], {}, tf.scalar(1))).to.throw(MissingGradientError, /late/);
+      expect(() => parameterGradient(p, func, [0, 1], {}, tf.scalar(1))).to.throw(
+        MissingGradientError,
+        /late/,
+      );
     });
 
     it('gives a variable named in params that func does not read a zero', () => {
@@ -216,21 +235,24 @@ describe('odeintAdjoint', () => {
   });
 
   it('refuses gradients of gradients', () => {
-    const inner = (y0: tf.Tensor) => tf.sum(tf.grad((x: tf.Tensor) => tf.sum(odeintAdjoint(decay, x, [0, 1])))(y0));
+    const inner = (y0: tf.Tensor) =>
+      tf.sum(tf.grad((x: tf.Tensor) => tf.sum(odeintAdjoint(decay, x, [0, 1])))(y0));
     expect(() => tf.tidy(() => tf.grad(inner)(tf.scalar(1)))).to.throw(MissingGradientError, /odeint/);
   });
 
   it('explains what it cannot use', () => {
     const y0 = tf.scalar(1);
-    const call = (options: object, y: unknown = y0) => () => odeintAdjoint(decay, y as tf.Tensor, [0, 1], options);
+    const call =
+      (options: object, y: unknown = y0) =>
+      () =>
+        odeintAdjoint(decay, y as tf.Tensor, [0, 1], options);
     expect(call({}, [1])).to.throw(InvalidArgumentError, /tensor1d/);
     expect(call({ adjoint: 'backsolv' })).to.throw(InvalidArgumentError, /did you mean 'backsolve'/);
     expect(call({ adjoinMethod: 'rk4' })).to.throw(InvalidArgumentError, /adjointMethod/);
     expect(call({ params: [y0] })).not.to.throw(); // outside a gradient params are not looked at ...
-    expect(() => tf.grad((y: tf.Tensor) => odeintAdjoint(decay, y, [0, 1], { params: [y0 as tf.Variable] }))(y0)).to.throw(
-      InvalidArgumentError,
-      /tf.variable/,
-    );
+    expect(() =>
+      tf.grad((y: tf.Tensor) => odeintAdjoint(decay, y, [0, 1], { params: [y0 as tf.Variable] }))(y0),
+    ).to.throw(InvalidArgumentError, /tf.variable/);
     expect(call({ adjointNorm: 'semi' })).to.throw(InvalidArgumentError, /seminorm/);
     expect(call({ adjointRtol: 1e-9 })).to.throw(InvalidArgumentError, /rtol/);
   });
@@ -238,10 +260,12 @@ describe('odeintAdjoint', () => {
   it('gives everything back after an exception in the backward pass', () => {
     const { state } = tf.engine();
     let calls = 0;
-    const func = (limit: number): TensorFunc<tf.Tensor> => (_t, y) => {
-      if (++calls > limit) throw new Error('stop');
-      return tf.mul(p, tf.square(y));
-    };
+    const func =
+      (limit: number): TensorFunc<tf.Tensor> =>
+      (_t, y) => {
+        if (++calls > limit) throw new Error('stop');
+        return tf.mul(p, tf.square(y));
+      };
     parameterGradient(p, func(Infinity), [0, 0.5, 1], { method: 'bosh3' }, tf.scalar(1));
     const total = calls;
     const y0 = tf.scalar(1);

@@ -41,7 +41,8 @@ onBackends(['cpu', 'wasm', 'tensorflow'], () => {
   for (const method of adaptive) {
     for (const [name, field] of Object.entries(tensorFields)) {
       it(`${method} agrees with float64 on ${name} to 5 tolerances, at rtol 1e-5 and atol 1e-6`, () => {
-        const { y0, t } = referenceProblems[name];
+        const { y0, t: grid } = referenceProblems[name];
+        const t = method === 'adaptive_heun' ? grid.slice(0, 3) : grid; // it takes some hundred steps per unit
         const options = { method, rtol, atol };
         const expected = odeint(fields[name], y0, t, options);
         const ys = tf.tidy(() => odeint(field, tf.tensor1d(y0), t, options).dataSync());
@@ -93,29 +94,21 @@ onBackends(['cpu', 'wasm', 'tensorflow'], () => {
     });
   });
 
-  for (const norm of ['rms', 'max'] as const) {
-    it(`the error norm '${norm}' of a million elements is accurate to 1e-4`, () => {
-      // Copies of a small state have its norm. Steps are all of one size, so that both see the same ones.
-      const small = [1, -0.5, 0.25, 2];
-      const errorNorms = (copies: number): number[] => {
-        const found: number[] = [];
-        const y0 = tf.tile(tf.tensor1d(small), [copies]);
-        const field = (t: tf.Scalar, y: tf.Tensor) => tf.sub(tf.sin(t), tf.mul(y, tf.abs(y)));
-        const { y, stats } = solve(field, y0, [0, 0.5], {
-          ...{ rtol: 1e-4, atol: 1e-5, norm, firstStep: 0.125, maxStep: 0.125 },
-          onAccept: ({ errorNorm }) => found.push(errorNorm!),
-        });
-        expect(stats).to.include({ accepted: 4, rejected: 0 });
-        tf.dispose([y0, y]);
-        return found;
-      };
-      const expected = errorNorms(1);
-      const found = errorNorms(250_000);
-      console.log(
-        found.map((value, i) => value / expected[i] - 1),
-        expected,
-      );
-      found.forEach((value, i) => expect(value / expected[i]).to.be.closeTo(1, 1e-4));
-    });
-  }
+  it('the error norm of a million elements is accurate to 1e-4', () => {
+    // Copies of a small state have its root mean square. Steps are all of one size, so that both see the same ones.
+    const errorNorms = (copies: number): number[] => {
+      const found: number[] = [];
+      const y0 = tf.tile(tf.tensor1d([1, -0.5, 0.25, 2]), [copies]);
+      const field = (t: tf.Scalar, y: tf.Tensor) => tf.sub(tf.sin(t), tf.mul(y, tf.abs(y)));
+      const { y, stats } = solve(field, y0, [0, 0.25], {
+        ...{ rtol: 1e-4, atol: 1e-5, firstStep: 0.125, maxStep: 0.125 },
+        onAccept: ({ errorNorm }) => found.push(errorNorm!),
+      });
+      expect(stats).to.include({ accepted: 2, rejected: 0 });
+      tf.dispose([y0, y]);
+      return found;
+    };
+    const expected = errorNorms(1);
+    errorNorms(250_000).forEach((value, i) => expect(value / expected[i]).to.be.closeTo(1, 1e-4));
+  });
 });

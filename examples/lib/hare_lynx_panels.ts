@@ -107,7 +107,7 @@ export function lossPanel(
     return training.flatMap(({ stage, loss }) => {
       const curve = loss.map((value) => ({ iteration: ++iteration, loss: value }));
       const middle = curve.filter((_, i) => i === loss.length >> 1);
-      const name = { text: () => stage ?? '', fill: color, stroke: 'white', fontSize: 12 };
+      const name = { text: () => stage ?? '', fill: color, fontSize: 12 };
       return [
         Plot.line(curve, { ...at, stroke: color, strokeWidth: 2 }),
         Plot.text(middle, { ...at, ...name, textAnchor: 'start', dx: 4, dy: -10 }),
@@ -162,9 +162,9 @@ function vectorField(rates: Rates, hareMax: number, lynxMax: number, scale: Reco
   return arrows;
 }
 
-/** A round number above everything drawn of this population. */
+/** Somewhat above everything drawn of this population. */
 function ceiling({ record, lotkaVolterra, neuralOde, naive }: HareLynxResults, animal: Animal): number {
   const drawn = [record, lotkaVolterra.curve, neuralOde.curve, ...(naive ? [naive.forecast] : [])];
   const top = Math.max(...drawn.flatMap((populations) => populations[animal]).filter(Number.isFinite));
-  return Math.ceil((top * 1.06) / 5) * 5;
+  return top * 1.07;
 }

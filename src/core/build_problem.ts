@@ -1,7 +1,13 @@
 import { StepController } from './controller.js';
 import { describe, InvalidArgumentError } from './errors.js';
 import type { AdaptiveSteps, FixedSteps, Problem } from './problem.js';
-import { checkCommonOptions, checkFunction, checkOptionNames, positive, type SolveOptions } from './options.js';
+import {
+  checkCommonOptions,
+  checkFunction,
+  checkOptionNames,
+  positive,
+  type SolveOptions,
+} from './options.js';
 import type { StateSpace } from './space.js';
 import type { Stepper, StepState } from './stepper.js';
 import { newStats, System } from './system.js';
@@ -26,7 +32,9 @@ export function makePlan(
   extraOptions: readonly string[],
 ): Plan {
   if (typeof options !== 'object' || options === null) {
-    throw new InvalidArgumentError(`options are ${describe(options)}; expected a record such as { rtol: 1e-6 }.`);
+    throw new InvalidArgumentError(
+      `options are ${describe(options)}; expected a record such as { rtol: 1e-6 }.`,
+    );
   }
   const fixed =
     stepper.embeddedOrder === null || options.stepSize !== undefined || options.gridConstructor !== undefined;
@@ -44,7 +52,9 @@ export function makePlan(
 
 function interpolating(stepper: Stepper, interp: 'linear' | 'cubic'): Stepper {
   if (stepper.withInterpolant) return stepper.withInterpolant(interp);
-  throw new InvalidArgumentError(`interp: method '${stepper.name}' has an interpolant of its own; leave interp out.`);
+  throw new InvalidArgumentError(
+    `interp: method '${stepper.name}' has an interpolant of its own; leave interp out.`,
+  );
 }
 
 /** What a kind of state contributes to a problem. */
@@ -116,7 +126,9 @@ function adaptiveSteps({ stepper, options }: Plan): AdaptiveSteps {
   const minStep = options.minStep === 0 ? 0 : positive(options, 'minStep', 0);
   const maxStep = positive(options, 'maxStep', Infinity, true);
   if (minStep > maxStep) {
-    throw new InvalidArgumentError(`minStep ${minStep} is larger than maxStep ${maxStep}; swap or change them.`);
+    throw new InvalidArgumentError(
+      `minStep ${minStep} is larger than maxStep ${maxStep}; swap or change them.`,
+    );
   }
   const firstStep = options.firstStep === undefined ? null : positive(options, 'firstStep', 0);
   return { kind: 'adaptive', controller: new StepController(options, k), k, firstStep, minStep, maxStep };
@@ -139,7 +151,9 @@ function fixedSteps<S>(plan: Plan, kind: StateKind<S>, stops: readonly number[])
   } else if (stepSize !== undefined) {
     end = evenSteps(t0, t1, stepSize);
   } else if (!Number.isFinite(t1)) {
-    throw new InvalidArgumentError(`method '${stepper.name}' takes fixed steps: give stepSize, or an end t1.`);
+    throw new InvalidArgumentError(
+      `method '${stepper.name}' takes fixed steps: give stepSize, or an end t1.`,
+    );
   }
   return { kind: 'fixed', end: stops.length > 0 ? withStops(end, stops, t1 < t0 ? -1 : 1) : end, perturb };
 }

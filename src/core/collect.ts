@@ -1,4 +1,10 @@
-import { AbortedError, InvalidArgumentError, MaxStepsError, NonFiniteStateError, StepUnderflowError } from './errors.js';
+import {
+  AbortedError,
+  InvalidArgumentError,
+  MaxStepsError,
+  NonFiniteStateError,
+  StepUnderflowError,
+} from './errors.js';
 import type { OdeError } from './errors.js';
 import { AcceptedStep, integrate, nonFiniteStep } from './integrate.js';
 import type { Problem } from './problem.js';
@@ -20,7 +26,7 @@ export function* consumeSteps<S>(
 ): Reading<number | null> {
   const loop = integrate(problem);
   try {
-    for (let next = loop.next(); ; ) {
+    for (let next = loop.next(); ;) {
       if (next.done) return next.value;
       const { value } = next;
       if (value instanceof AcceptedStep) {
@@ -86,7 +92,9 @@ function* requireFiniteOutputs<S>(problem: Problem<S>, times: Float64Array, stat
   if (n === states.length) return;
   for (const state of states.splice(n)) problem.space.release(problem.space.adopt(state));
   if (n > 0) throw nonFiniteStep(problem, times[n], problem.system.stats.lastStep);
-  throw new InvalidArgumentError('y0 contains NaN or infinite values; expected finite numbers.', { t: times[0] });
+  throw new InvalidArgumentError('y0 contains NaN or infinite values; expected finite numbers.', {
+    t: times[0],
+  });
 }
 
 /* How many of the states, from the first one on, are finite. If all are, that costs one read: 0 * NaN is NaN. */
@@ -120,5 +128,7 @@ function* findFailure<S>(
 
 /** Whether an error ends a solve that was begun properly. */
 function isSolveFailure(error: unknown): error is OdeError {
-  return [AbortedError, MaxStepsError, NonFiniteStateError, StepUnderflowError].some((kind) => error instanceof kind);
+  return [AbortedError, MaxStepsError, NonFiniteStateError, StepUnderflowError].some(
+    (kind) => error instanceof kind,
+  );
 }

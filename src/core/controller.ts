@@ -40,9 +40,11 @@ export class StepController {
     this.safety = positive(options, 'safety', 0.9);
     this.ifactor = positive(options, 'ifactor', 10);
     this.dfactor = positive(options, 'dfactor', 0.2);
-    if (this.safety > 1) throw new InvalidArgumentError(`safety is ${this.safety}; expected a number up to 1.`);
+    if (this.safety > 1)
+      throw new InvalidArgumentError(`safety is ${this.safety}; expected a number up to 1.`);
     if (this.ifactor < 1) throw new InvalidArgumentError(`ifactor is ${this.ifactor}; expected at least 1.`);
-    if (this.dfactor >= 1) throw new InvalidArgumentError(`dfactor is ${this.dfactor}; expected less than 1.`);
+    if (this.dfactor >= 1)
+      throw new InvalidArgumentError(`dfactor is ${this.dfactor}; expected less than 1.`);
     this.gains = gainsOf(options.controller ?? 'i');
   }
 
@@ -86,10 +88,13 @@ function gainsOf(option: ControllerOption): Gains {
   const [unknown] = Object.keys(rest);
   if (unknown) throw new InvalidArgumentError(`unknown gain ${unknown}; expected pCoeff, iCoeff, dCoeff.`);
   for (const gain of [pCoeff, iCoeff, dCoeff]) {
-    if (!Number.isFinite(gain)) throw new InvalidArgumentError(`controller gain is ${gain}; expected a number.`);
+    if (!Number.isFinite(gain))
+      throw new InvalidArgumentError(`controller gain is ${gain}; expected a number.`);
   }
   if (!(pCoeff + iCoeff + dCoeff > 0)) {
-    throw new InvalidArgumentError('the controller gains add up to nothing positive: steps would not react to errors.');
+    throw new InvalidArgumentError(
+      'the controller gains add up to nothing positive: steps would not react to errors.',
+    );
   }
   return { p: pCoeff, i: iCoeff, d: dCoeff };
 }

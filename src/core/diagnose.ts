@@ -75,11 +75,6 @@ function* fastestRate<S>(problem: Problem<S>, state: StepState<S>): Reading<numb
   return rate;
 }
 
-function* norm<S>(
-  { space }: Problem<S>,
-  { y0 }: StepState<S>,
-  row: typeof itself,
-  ks: S[],
-): Reading<number> {
+function* norm<S>({ space }: Problem<S>, { y0 }: StepState<S>, row: typeof itself, ks: S[]): Reading<number> {
   return (yield* readNorm(space.errorNorm(1, row, ks, y0, y0)))[0];
 }

@@ -88,9 +88,11 @@ export class AbortedError extends OdeError {
 /** A short description of any value, for error messages. */
 export function describe(value: unknown): string {
   if (value === null) return 'null';
-  if (typeof value === 'string') return `the string '${value.length > 40 ? `${value.slice(0, 40)}...` : value}'`;
+  if (typeof value === 'string')
+    return `the string '${value.length > 40 ? `${value.slice(0, 40)}...` : value}'`;
   if (typeof value === 'function') return `a function${value.name ? ` '${value.name}'` : ''}`;
-  if (typeof value !== 'object') return value === undefined ? 'undefined' : `${typeof value} ${String(value)}`;
+  if (typeof value !== 'object')
+    return value === undefined ? 'undefined' : `${typeof value} ${String(value)}`;
   if (isPromiseLike(value)) return 'a promise';
   if (Array.isArray(value)) {
     const shown = value.slice(0, 4).map((v) => (typeof v === 'object' ? describe(v) : String(v)));

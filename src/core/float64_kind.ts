@@ -18,20 +18,30 @@ export type Float64FieldInPlace<Args = unknown> = (
 /** Whether `y0` asks for plain numbers. */
 export function isPlainState(y0: unknown): y0 is ArrayLike<number> {
   if (y0 instanceof Float64Array || (ArrayBuffer.isView(y0) && !(y0 instanceof DataView))) return true;
-  return Array.isArray(y0) && (y0.length === 0 || y0.some((value) => typeof value !== 'object' || value === null));
+  return (
+    Array.isArray(y0) && (y0.length === 0 || y0.some((value) => typeof value !== 'object' || value === null))
+  );
 }
 
 const oneLeaf = { kind: 'leaf', path: 'y0' } as const;
 
 /** States of plain numbers. */
-export function float64Kind(func: unknown, y0: ArrayLike<number>, options: AnyOptions): StateKind<Float64Array> {
+export function float64Kind(
+  func: unknown,
+  y0: ArrayLike<number>,
+  options: AnyOptions,
+): StateKind<Float64Array> {
   checkState(y0);
   const start = Float64Array.from(y0);
   const [rtol] = leafTolerances('rtol', options.rtol, oneLeaf, 1e-7, Number.EPSILON);
   const [atol] = leafTolerances('atol', options.atol, oneLeaf, 1e-9, Number.EPSILON);
   checkTolerancePairs([rtol], [atol]);
   const norm = checkNorm(options.norm);
-  const space = new Float64Space(start.length, { rtol, atol, norm: typeof norm === 'function' ? checkedNorm(norm) : norm });
+  const space = new Float64Space(start.length, {
+    rtol,
+    atol,
+    norm: typeof norm === 'function' ? checkedNorm(norm) : norm,
+  });
   return {
     space,
     field: options.inPlace
@@ -58,7 +68,8 @@ function checkState(y0: ArrayLike<number>): void {
         `y0[${i}] is ${describe(y0[i])}; expected a number (or tensors: an array of them, or one made by tf.tensor).`,
       );
     }
-    if (!Number.isFinite(y0[i])) throw new InvalidArgumentError(`y0[${i}] is ${y0[i]}; expected a finite number.`);
+    if (!Number.isFinite(y0[i]))
+      throw new InvalidArgumentError(`y0[${i}] is ${y0[i]}; expected a finite number.`);
   }
 }
 

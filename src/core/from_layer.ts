@@ -24,7 +24,9 @@ export interface LayerLike {
  */
 export function fromLayer(model: LayerLike): (t: Scalar, y: Tensor) => Tensor {
   if (typeof model?.apply !== 'function') {
-    throw new InvalidArgumentError(`fromLayer received ${describe(model)}; expected a layer or model with apply().`);
+    throw new InvalidArgumentError(
+      `fromLayer received ${describe(model)}; expected a layer or model with apply().`,
+    );
   }
   return (_t, y) => {
     const dy = model.apply(y);

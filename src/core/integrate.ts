@@ -53,7 +53,8 @@ export type Yielded<S> = DeviceRead | null | AcceptedStep<S>;
 export function* integrate<S>(problem: Problem<S>): Generator<Yielded<S>, number | null, ArrayLike<number>> {
   const { space, system, stepper, steps, direction, t1 } = problem;
   try {
-    const sizes = steps.kind === 'adaptive' ? new AdaptiveSizes(problem, steps) : new FixedSizes(problem, steps);
+    const sizes =
+      steps.kind === 'adaptive' ? new AdaptiveSizes(problem, steps) : new FixedSizes(problem, steps);
     let state = stepper.init(system, problem.t0, space.adopt(problem.start()));
     const accepted = new AcceptedStep(problem, state);
     guardSignal(problem, state, 0);
@@ -145,7 +146,7 @@ class AdaptiveSizes<S> implements StepSizes<S> {
 
   *begin(state: StepState<S>): Reading<void> {
     const { problem, steps } = this;
-    this.restrict(state.t0, problem.t1);
+    this.restrict(state.t0, this.target());
     const bound = Math.min(steps.maxStep, Math.abs(this.target() - state.t0));
     const first = steps.firstStep ?? (yield* chooseFirstStep(problem, state, steps.k, bound));
     this.h = Math.max(Math.min(first, steps.maxStep), steps.minStep);
@@ -170,7 +171,8 @@ class AdaptiveSizes<S> implements StepSizes<S> {
     this.h = Math.max(this.h, 8 * spacing(t));
     const remaining = Math.abs(target - t);
     // A step within 1 % of the end goes there, instead of leaving a sliver.
-    this.clipped = this.h * 1.01 >= remaining && remaining <= this.steps.maxStep;
+    // The rounding of t may have made the last of equal steps a hair longer than maxStep.
+    this.clipped = this.h * 1.01 >= remaining && remaining <= this.steps.maxStep * (1 + 1e-9);
     const end = this.clipped ? target : t + direction * this.h;
     this.tried = Math.abs(end - t);
     this.restrict(t, end);
@@ -219,9 +221,17 @@ class AdaptiveSizes<S> implements StepSizes<S> {
         at,
       );
     }
-    const hint = yield* diagnoseUnderflow(problem, state, this.steps.minStep > h && h >= 8 * spacing(state.t0));
-    const bound = h < this.steps.minStep ? `minStep = ${this.steps.minStep}` : 'the resolution of t in float64';
-    throw new StepUnderflowError(`at t = ${state.t0} the tolerance needs a step of ${h}, below ${bound}. ${hint}`, at);
+    const hint = yield* diagnoseUnderflow(
+      problem,
+      state,
+      this.steps.minStep > h && h >= 8 * spacing(state.t0),
+    );
+    const bound =
+      h < this.steps.minStep ? `minStep = ${this.steps.minStep}` : 'the resolution of t in float64';
+    throw new StepUnderflowError(
+      `at t = ${state.t0} the tolerance needs a step of ${h}, below ${bound}. ${hint}`,
+      at,
+    );
   }
 
   nextStep(): number {

@@ -63,7 +63,10 @@ function wasmMemory(backend: unknown): Memory {
   };
 }
 
-const memories: Record<string, ((backend: unknown) => Memory) | undefined> = { cpu: cpuMemory, wasm: wasmMemory };
+const memories: Record<string, ((backend: unknown) => Memory) | undefined> = {
+  cpu: cpuMemory,
+  wasm: wasmMemory,
+};
 
 /**
  * Whether the active backend runs a linear combination and an error norm as one kernel each; registers them on

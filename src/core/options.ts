@@ -89,9 +89,7 @@ export interface FixedStepOptions<Func, Y> {
 
 /** All options of a solve. */
 export interface SolveOptions<Func, Y, Norm, Args = unknown>
-  extends CommonOptions<Y, Args>,
-    AdaptiveOptions<Norm>,
-    FixedStepOptions<Func, Y> {
+  extends CommonOptions<Y, Args>, AdaptiveOptions<Norm>, FixedStepOptions<Func, Y> {
   /** A method's name, a tableau or a stepper. Default `'dopri5'`. */
   method?: string | Stepper | { readonly stages: number };
 }
@@ -107,13 +105,16 @@ const adaptive = 'firstStep minStep maxStep safety ifactor dfactor controller no
 const fixed = 'stepSize gridConstructor perturb interp'.split(' ');
 
 /** Option names of torchdiffeq that only differ in spelling. */
-const camelCase = (name: string): string => name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+const camelCase = (name: string): string =>
+  name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 
 /** The candidate nearest to a misspelt name, or `null` when none is near. */
 export function nearest(name: string, candidates: readonly string[]): string | null {
   const lower = name.toLowerCase();
-  const found = closest(lower, candidates as string[]);
-  const prefix = candidates.find((candidate) => lower.length >= 3 && candidate.toLowerCase().startsWith(lower));
+  const found = closest(lower, candidates);
+  const prefix = candidates.find(
+    (candidate) => lower.length >= 3 && candidate.toLowerCase().startsWith(lower),
+  );
   if (distance(lower, found.toLowerCase()) <= Math.max(2, name.length / 2.5)) return found;
   return prefix ?? null;
 }
@@ -145,10 +146,14 @@ export function checkOptionNames(
       );
     }
     if (name === 'options') {
-      throw new InvalidArgumentError("unknown option options; the options of torchdiffeq's dict stand beside method here.");
+      throw new InvalidArgumentError(
+        "unknown option options; the options of torchdiffeq's dict stand beside method here.",
+      );
     }
     if (name === 'throwOnFailure') {
-      throw new InvalidArgumentError('throwOnFailure is an option of solve, which returns a status; call that.');
+      throw new InvalidArgumentError(
+        'throwOnFailure is an option of solve, which returns a status; call that.',
+      );
     }
     const suggestion = nearest(camelCase(name), all);
     throw new InvalidArgumentError(
@@ -181,7 +186,9 @@ export function checkCommonOptions(options: CommonOptions<never>): void {
     throw new InvalidArgumentError(`maxNumSteps is ${describe(maxNumSteps)}; expected a positive integer.`);
   }
   if (signal !== undefined && typeof signal?.aborted !== 'boolean') {
-    throw new InvalidArgumentError(`signal is ${describe(signal)}; expected an AbortSignal (controller.signal).`);
+    throw new InvalidArgumentError(
+      `signal is ${describe(signal)}; expected an AbortSignal (controller.signal).`,
+    );
   }
   if (inPlace !== undefined && typeof inPlace !== 'boolean') {
     throw new InvalidArgumentError(`inPlace is ${describe(inPlace)}; expected true or false.`);
@@ -206,7 +213,9 @@ export function leafTolerances(
           `${path} has the entries {${given.join(', ')}}; expected those of y0 {${keys.join(', ')}}, or one number.`,
         );
       }
-      node.items.forEach((item, i) => visit(item, (part as Record<string, unknown>)[keys[i]], `${path}.${keys[i]}`));
+      node.items.forEach((item, i) =>
+        visit(item, (part as Record<string, unknown>)[keys[i]], `${path}.${keys[i]}`),
+      );
       return;
     }
     checkTolerance(name, path, part, epsilon);

@@ -50,8 +50,16 @@ export function prepare(
   const { space, structure } = kind;
   return {
     problem: buildProblem(plan, kind),
-    stack: (states) => unflattenTree(structure, tidy(() => space.stack(states))),
-    copyOut: (state) => unflattenTree(structure, tidy(() => space.unpack(state).map((leaf) => leaf.clone()))),
+    stack: (states) =>
+      unflattenTree(
+        structure,
+        tidy(() => space.stack(states)),
+      ),
+    copyOut: (state) =>
+      unflattenTree(
+        structure,
+        tidy(() => space.unpack(state).map((leaf) => leaf.clone())),
+      ),
     lend: (state) => {
       const { leaves, end } = space.lend(state);
       return { view: unflattenTree(structure, leaves), end };

@@ -1,4 +1,4 @@
-import { DeviceRead, type ErrorNorm } from './space.js';
+import { type DeviceRead, type ErrorNorm } from './space.js';
 import { recordedOrForgotten } from './tape.js';
 
 /** A loop that asks for reads and returns a result; `null` asks for nothing but lets the driver breathe. */
@@ -30,7 +30,7 @@ export async function answerAsync(read: DeviceRead | null): Promise<ArrayLike<nu
 export function runSync<T>(loop: Reading<T>): T {
   return recordedOrForgotten(() => {
     try {
-      for (let next = loop.next(); ; ) {
+      for (let next = loop.next(); ;) {
         if (next.done) return next.value;
         next = loop.next(answerSync(next.value));
       }
@@ -44,7 +44,7 @@ export function runSync<T>(loop: Reading<T>): T {
 export async function runAsync<T>(loop: Reading<T>): Promise<T> {
   try {
     const breathe = breather();
-    for (let next = loop.next(); ; ) {
+    for (let next = loop.next(); ;) {
       if (next.done) return next.value;
       const values = await answerAsync(next.value);
       await breathe();

@@ -35,7 +35,7 @@ export function withFreshTape<T>(compute: () => T): T {
     return compute();
   } finally {
     // After an exception tfjs leaves behind what its tape saved.
-    forget(state.activeTape as TapeNodes);
+    forget(state.activeTape);
     state.gradientDepth = gradientDepth;
     state.activeTape = activeTape;
     state.kernelDepth = kernelDepth;
@@ -74,7 +74,7 @@ export function gradientOrForgotten<T>(compute: () => T): T {
   } catch (error) {
     const { state } = engine();
     if (state.gradientDepth === 0) {
-      forget(state.activeTape as TapeNodes);
+      forget(state.activeTape);
       state.activeTape = null as never;
     }
     throw error;

@@ -5,7 +5,14 @@ import { checkNorm } from './float64_kind.js';
 import { checkTolerancePairs, leafTolerances } from './options.js';
 import { scoped } from './tape.js';
 import { TensorSpace, type TensorState } from './tensor_space.js';
-import { flattenTree, leafPaths, leavesLike, unflattenTree, type Structure, type TensorTree } from './tree.js';
+import {
+  flattenTree,
+  leafPaths,
+  leavesLike,
+  unflattenTree,
+  type Structure,
+  type TensorTree,
+} from './tree.js';
 
 /** A vector field on tensors: `dy` has the structure, shapes and dtype of `y`. */
 export type TensorField<Y = TensorTree, Args = unknown> = (t: Scalar, y: Y, args: Args) => Y;
@@ -75,7 +82,7 @@ function badDerivative(value: unknown, path: string, shape: readonly number[]): 
     ? 'The vector field must be synchronous: make it a plain function, not an async one.'
     : value === undefined
       ? 'Is a return statement missing?'
-      : (value as Partial<Tensor> | null)?.isDisposed
+      : value?.isDisposed
         ? 'That tensor is disposed: return one that is still alive.'
         : 'The derivative has the structure, shapes and dtype of y0.';
   return new InvalidArgumentError(
@@ -90,7 +97,10 @@ export function ownedByScope(tensor: Tensor): Tensor {
 }
 
 /** The right-hand side on parts, from a field on leaves. */
-export function partsField(space: TensorSpace, field: LeafField): (t: number, parts: TensorState) => TensorState {
+export function partsField(
+  space: TensorSpace,
+  field: LeafField,
+): (t: number, parts: TensorState) => TensorState {
   return (t, parts) =>
     scoped(() => {
       const derivative = field.call(scalar(t, 'float32'), space.unpack(parts));
@@ -107,7 +117,9 @@ export interface TensorKind extends StateKind<TensorState> {
 /** States that are trees of tensors. */
 export function tensorKind(func: unknown, y0: unknown, options: AnyOptions): TensorKind {
   if (options.inPlace) {
-    throw new InvalidArgumentError('inPlace needs plain numbers (a number[] or Float64Array y0); tensors are immutable.');
+    throw new InvalidArgumentError(
+      'inPlace needs plain numbers (a number[] or Float64Array y0); tensors are immutable.',
+    );
   }
   const field = leafField(func as TensorField<never>, y0, options.args);
   const { structure, leaves } = field;

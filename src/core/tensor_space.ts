@@ -163,7 +163,16 @@ export class TensorSpace implements StateSpace<TensorState> {
     // The state comes last, so that the small increments are added up before its rounding.
     const all = base ? [...terms, base] : terms;
     if (base) coefficients.push(1);
-    return scoped(() => this.adopt(all[0].map((_, p) => combineByOps(coefficients, all.map((term) => term[p])))));
+    return scoped(() =>
+      this.adopt(
+        all[0].map((_, p) =>
+          combineByOps(
+            coefficients,
+            all.map((term) => term[p]),
+          ),
+        ),
+      ),
+    );
   }
 
   errorNorm(
@@ -203,7 +212,14 @@ export class TensorSpace implements StateSpace<TensorState> {
       for (let p = 0; p < parts; p++) inputs[j * parts + p] = term[p];
     });
     const { rtol, atol } = this.partTolerances(parts);
-    const attributes: ErrorNormAttributes = { coefficients, parts, rtol, atol, norm, mainParts: this.mainParts };
+    const attributes: ErrorNormAttributes = {
+      coefficients,
+      parts,
+      rtol,
+      atol,
+      norm,
+      mainParts: this.mainParts,
+    };
     return new DeviceRead(engine().runKernel(ERROR_NORM, inputs, attributes as never));
   }
 
@@ -233,18 +249,25 @@ export class TensorSpace implements StateSpace<TensorState> {
     const { coefficients, terms } = this.errorTerms(h, row, [...ks, y1]);
     const [before, after] = this.magnitudes(y0, y1);
     const ratio = (p: number, rtol: readonly number[], atol: readonly number[]): Tensor =>
-      scaledError(coefficients, terms.map((k) => k[p]), maximum(before[p], after[p]), rtol, atol, this.sizes);
+      scaledError(
+        coefficients,
+        terms.map((k) => k[p]),
+        maximum(before[p], after[p]),
+        rtol,
+        atol,
+        this.sizes,
+      );
     const { rtol, atol, norm } = this.tolerance;
-    const ratios = this.packed
-      ? [ratio(0, rtol, atol)]
-      : rtol.map((_, p) => ratio(p, [rtol[p]], [atol[p]]));
+    const ratios = this.packed ? [ratio(0, rtol, atol)] : rtol.map((_, p) => ratio(p, [rtol[p]], [atol[p]]));
     const quadrature = this.quadrature?.checked ? this.quadrature : null;
     const extra = quadrature
       ? this.quadratures(y1).map((_, q) => ratio(this.mainParts + q, [quadrature.rtol], [quadrature.atol]))
       : [];
     if (typeof norm === 'function') {
-      return packReads([callersNorm(norm, this.unpack(ratios)), ...extra.map(sumOfSquares)], 1, (values, i) =>
-        i === 0 ? values[0] : Math.sqrt(values[i] / extra[i - 1].size),
+      return packReads(
+        [callersNorm(norm, this.unpack(ratios)), ...extra.map(sumOfSquares)],
+        1,
+        (values, i) => (i === 0 ? values[0] : Math.sqrt(values[i] / extra[i - 1].size)),
       );
     }
     const reduce = norm === 'max' ? (x: Tensor) => max(abs(x)) : sumOfSquares;
@@ -311,7 +334,9 @@ const sumOfSquares = (x: Tensor): Tensor => sum(square(x));
 function callersNorm(norm: (leaves: Tensor[]) => Scalar, leaves: Tensor[]): Tensor {
   const value: unknown = norm(leaves);
   if (isTensor(value) && value.size === 1) return value;
-  throw new InvalidArgumentError(`norm returned ${describe(value)}; expected a scalar tensor, such as tf.max(...).`);
+  throw new InvalidArgumentError(
+    `norm returned ${describe(value)}; expected a scalar tensor, such as tf.max(...).`,
+  );
 }
 
 /*
@@ -334,7 +359,9 @@ function scaledError(
     return div(error, add(magnitude, atol[0] / r));
   }
   const spread = (values: readonly number[]) =>
-    values.length === 1 ? values[0] : tensor1d(values.flatMap((value, i) => Array<number>(sizes[i]).fill(value)));
+    values.length === 1
+      ? values[0]
+      : tensor1d(values.flatMap((value, i) => Array<number>(sizes[i]).fill(value)));
   return div(combineByOps(coefficients, ks), add(mul(magnitude, spread(rtol)), spread(atol)));
 }
 

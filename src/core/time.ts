@@ -12,11 +12,13 @@ export function nextAfter64(t: number, sign: number): number {
   return float64[0];
 }
 
-/** The float32 strictly beyond `t` on the side of `sign`. */
+/**
+ * The float32 next to the rounded `t` on the side of `sign`: strictly beyond `t`, and beyond what `t` becomes when a
+ * vector field compares with it in float32.
+ */
 export function nextAfter32(t: number, sign: number): number {
   const rounded = Math.fround(t);
   if (!Number.isFinite(rounded)) return rounded;
-  if ((rounded - t) * sign > 0) return rounded;
   if (rounded === 0) return sign * 2 ** -149;
   float32[0] = rounded;
   bits32[0] += rounded > 0 === sign > 0 ? 1 : -1;

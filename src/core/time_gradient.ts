@@ -52,7 +52,12 @@ export function flatField(field: LeafField, { sizes, shapes }: Flattening): Flat
  * `[T, ...shape]` leaves whose gradient also reaches their times; later entries of `t`, which a solve
  * that ended early did not reach, get none.
  */
-export function linkOutputTimes(f: FlatField, states: readonly Tensor[], t: Tensor1D, times: Float64Array): Tensor[] {
+export function linkOutputTimes(
+  f: FlatField,
+  states: readonly Tensor[],
+  t: Tensor1D,
+  times: Float64Array,
+): Tensor[] {
   const flat = concat(
     states.map((leaf) => reshape(leaf, [times.length, leaf.size / times.length])),
     1,
@@ -63,7 +68,8 @@ export function linkOutputTimes(f: FlatField, states: readonly Tensor[], t: Tens
 }
 
 function linkRows(f: FlatField, flat: Tensor, t: Tensor1D, times: Float64Array): Tensor {
-  const rows = (matrix: Tensor, i: number) => reshape(slice(matrix, [i, 0], [1, flat.shape[1]!]), [flat.shape[1]!]);
+  const rows = (matrix: Tensor, i: number) =>
+    reshape(slice(matrix, [i, 0], [1, flat.shape[1]!]), [flat.shape[1]!]);
   return linked(flat, t, (y, moving, dy) => {
     const gradients: Tensor[] = [];
     const toTimes: Tensor[] = [];
@@ -80,7 +86,12 @@ function linkRows(f: FlatField, flat: Tensor, t: Tensor1D, times: Float64Array):
 }
 
 /** `y0` as leaves whose gradient also reaches the start time `t[0]`. */
-export function linkStartTime(f: FlatField, leaves: readonly Tensor[], t: Tensor1D, times: Float64Array): Tensor[] {
+export function linkStartTime(
+  f: FlatField,
+  leaves: readonly Tensor[],
+  t: Tensor1D,
+  times: Float64Array,
+): Tensor[] {
   const flat = concat(leaves.map((leaf) => reshape(leaf, [leaf.size])));
   const start = linked(flat, t, (y, moving, dy) => {
     const [gy, gt] = flowGradient(f, y, element(moving, 0), times[0], -1, dy);

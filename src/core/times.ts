@@ -43,7 +43,9 @@ function checkTimes(t: unknown): Float64Array {
   for (let i = 1; i < times.length; i++) {
     const step = times[i] - times[i - 1];
     if (step === 0) {
-      throw new InvalidArgumentError(`t[${i - 1}] and t[${i}] are both ${times[i]}; remove the repeated time.`);
+      throw new InvalidArgumentError(
+        `t[${i - 1}] and t[${i}] are both ${times[i]}; remove the repeated time.`,
+      );
     }
     if (Math.sign(step) !== direction) {
       throw new InvalidArgumentError(

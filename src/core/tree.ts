@@ -19,10 +19,7 @@ export function isTensor(value: unknown): value is Tensor {
 }
 
 /** The leaves of a tree, arrays in order, records in the order of their keys. */
-export function flattenTree(
-  value: unknown,
-  name: string,
-): { structure: Structure; leaves: Tensor[] } {
+export function flattenTree(value: unknown, name: string): { structure: Structure; leaves: Tensor[] } {
   const leaves: Tensor[] = [];
   const visit = (node: unknown, path: string): Structure => {
     if (isTensor(node)) {

@@ -97,7 +97,7 @@ function variablesOnTape(): Variable[] {
   const found = new Set<Variable>();
   for (const node of engine().state.activeTape as { inputs: NamedTensorMap }[]) {
     for (const input of Object.values(node.inputs)) {
-      if (input instanceof Variable && input.trainable) found.add(input);
+      if (input instanceof Variable && input.trainable) found.add(input as Variable);
     }
   }
   return [...found];
