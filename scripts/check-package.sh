@@ -5,7 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 packed=$(mktemp -d)
 trap 'rm -rf "$packed"' EXIT
 
-npm pack --silent --pack-destination "$packed" >/dev/null
+npm pack --loglevel=error --pack-destination "$packed" >"$packed/log" || { cat "$packed/log"; exit 1; }
 tarball=$(echo "$packed"/*.tgz)
 npx publint run "$tarball" --strict
 npx attw "$tarball" --profile esm-only --no-definitely-typed

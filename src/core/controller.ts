@@ -29,8 +29,9 @@ export class StepController {
   private readonly ifactor: number;
   private readonly dfactor: number;
   private readonly gains: Gains;
-  private previous = 1;
-  private beforePrevious = 1;
+  /* Logarithms of the errors of the last two steps. */
+  private previous = 0;
+  private beforePrevious = 0;
   private rejectedLast = false;
 
   constructor(
@@ -51,11 +52,9 @@ export class StepController {
   /** Factor to the next step after an accepted one. */
   grow(error: number): number {
     const { p, i, d } = this.gains;
-    const e = Math.max(error, 1e-10);
-    let factor = this.safety * e ** (-(p + i + d) / this.k);
-    if (p !== 0 || d !== 0) {
-      factor *= this.previous ** ((p + 2 * d) / this.k) * this.beforePrevious ** (-d / this.k);
-    }
+    const e = Math.log(Math.max(error, 1e-10));
+    const exponent = (p + 2 * d) * this.previous - (p + i + d) * e - d * this.beforePrevious;
+    const factor = this.safety * Math.exp(exponent / this.k);
     this.beforePrevious = this.previous;
     this.previous = e;
     // A step that has just been too long is not tried longer at once.

@@ -123,46 +123,88 @@ function largest(values: Float64Array): number {
 }
 
 /**
- * `out = y + h sum_j a_j k_j`. Four terms at a time: for small systems one loop over the terms would cost more than the
- * arithmetic.
+ * `out = y + h sum_j a_j k_j`. Up to four elements at a time, whose sums stay in registers: for small systems one loop
+ * over the elements inside one over the terms would cost more than the arithmetic.
  */
 function linearCombination(
   out: Float64Array,
   y: Float64Array,
   h: number,
-  { indices, values }: SparseRow,
+  row: SparseRow,
   ks: readonly Float64Array[],
 ): void {
   const n = out.length;
-  const terms = indices.length;
-  let base = y;
-  let j = 0;
-  for (; j + 4 <= terms; j += 4) {
-    const a = h * values[j];
-    const b = h * values[j + 1];
-    const c = h * values[j + 2];
-    const d = h * values[j + 3];
-    const p = ks[indices[j]];
-    const q = ks[indices[j + 1]];
-    const r = ks[indices[j + 2]];
-    const s = ks[indices[j + 3]];
-    for (let i = 0; i < n; i++) out[i] = base[i] + (a * p[i] + b * q[i] + c * r[i] + d * s[i]);
-    base = out;
-  }
-  if (j + 2 <= terms) {
-    const a = h * values[j];
-    const b = h * values[j + 1];
-    const p = ks[indices[j]];
-    const q = ks[indices[j + 1]];
-    for (let i = 0; i < n; i++) out[i] = base[i] + (a * p[i] + b * q[i]);
-    base = out;
-    j += 2;
-  }
-  if (j < terms) {
-    const a = h * values[j];
-    const p = ks[indices[j]];
-    for (let i = 0; i < n; i++) out[i] = base[i] + a * p[i];
-  } else if (terms === 0) {
-    out.set(y);
-  }
+  let i = 0;
+  for (; i + 4 <= n; i += 4) combineFour(out, y, h, row, ks, i);
+  if (i + 3 === n) combineThree(out, y, h, row, ks, i);
+  else if (i + 2 === n) combineTwo(out, y, h, row, ks, i);
+  else if (i + 1 === n) combineOne(out, y, h, row, ks, i);
 }
+
+/** Elements `i` and following of a linear combination. */
+type Block = (
+  out: Float64Array,
+  y: Float64Array,
+  h: number,
+  row: SparseRow,
+  ks: readonly Float64Array[],
+  i: number,
+) => void;
+
+const combineFour: Block = (out, y, h, { indices, values }, ks, i) => {
+  const terms = indices.length;
+  let p = 0;
+  let q = 0;
+  let r = 0;
+  let s = 0;
+  for (let j = 0; j < terms; j++) {
+    const a = values[j];
+    const k = ks[indices[j]];
+    p += a * k[i];
+    q += a * k[i + 1];
+    r += a * k[i + 2];
+    s += a * k[i + 3];
+  }
+  out[i] = y[i] + h * p;
+  out[i + 1] = y[i + 1] + h * q;
+  out[i + 2] = y[i + 2] + h * r;
+  out[i + 3] = y[i + 3] + h * s;
+};
+
+const combineThree: Block = (out, y, h, { indices, values }, ks, i) => {
+  const terms = indices.length;
+  let p = 0;
+  let q = 0;
+  let r = 0;
+  for (let j = 0; j < terms; j++) {
+    const a = values[j];
+    const k = ks[indices[j]];
+    p += a * k[i];
+    q += a * k[i + 1];
+    r += a * k[i + 2];
+  }
+  out[i] = y[i] + h * p;
+  out[i + 1] = y[i + 1] + h * q;
+  out[i + 2] = y[i + 2] + h * r;
+};
+
+const combineTwo: Block = (out, y, h, { indices, values }, ks, i) => {
+  const terms = indices.length;
+  let p = 0;
+  let q = 0;
+  for (let j = 0; j < terms; j++) {
+    const a = values[j];
+    const k = ks[indices[j]];
+    p += a * k[i];
+    q += a * k[i + 1];
+  }
+  out[i] = y[i] + h * p;
+  out[i + 1] = y[i + 1] + h * q;
+};
+
+const combineOne: Block = (out, y, h, { indices, values }, ks, i) => {
+  const terms = indices.length;
+  let p = 0;
+  for (let j = 0; j < terms; j++) p += values[j] * ks[indices[j]][i];
+  out[i] = y[i] + h * p;
+};

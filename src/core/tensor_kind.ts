@@ -82,7 +82,7 @@ function badDerivative(value: unknown, path: string, shape: readonly number[]): 
     ? 'The vector field must be synchronous: make it a plain function, not an async one.'
     : value === undefined
       ? 'Is a return statement missing?'
-      : value?.isDisposed
+      : (value as { isDisposed?: boolean } | null)?.isDisposed
         ? 'That tensor is disposed: return one that is still alive.'
         : 'The derivative has the structure, shapes and dtype of y0.';
   return new InvalidArgumentError(
