@@ -71,10 +71,10 @@ const ours =
   (method: string, inPlace: boolean): Solve =>
   (y0, span, rtol) => {
     const y = y0 as Float64Array;
-    const options = { method, rtol, atol: rtol * 1e-3 };
+    const atol = rtol * 1e-3;
     const ys = inPlace
-      ? odeint(lorenzInPlace, y, [0, span], { ...options, inPlace: true })
-      : odeint(lorenzReturned, y, [0, span], options);
+      ? odeint(lorenzInPlace, y, [0, span], { method, rtol, atol, inPlace: true })
+      : odeint(lorenzReturned, y, [0, span], { method, rtol, atol });
     return ys[1];
   };
 

@@ -2,7 +2,7 @@ import { tidy, type Tensor, type Tensor1D } from '@tensorflow/tfjs-core';
 import type { AnyOptions } from './core/build_problem.js';
 import { collect, type Collected } from './core/collect.js';
 import type { SolveStats } from './core/errors.js';
-import { prepare } from './core/prepare.js';
+import { prepare, type AnyPrepared } from './core/prepare.js';
 import type { Reading } from './core/reading.js';
 import { runSync } from './core/reading.js';
 import type { Stepper } from './core/stepper.js';
@@ -49,17 +49,19 @@ export function solveGrid(
   options: AnyOptions,
   run: GridRun = {},
 ): Reading<GridSolution> {
-  const prepared = prepare(stepper, func, y0, times, options, run.extraOptions);
-  return (function* () {
-    const { problem } = prepared;
-    const { states, failure } = yield* collect(problem, times, run);
-    try {
-      const y = prepared.stack(states);
-      return { y, t: times.slice(0, states.length), failure, stats: problem.system.stats };
-    } finally {
-      for (const state of states) problem.space.release(problem.space.adopt(state));
-    }
-  })();
+  return solvePrepared(prepare(stepper, func, y0, times, options, run.extraOptions), times, run);
+}
+
+/* A function of its own: each generator function made anew costs the engine several times a short solve. */
+function* solvePrepared(prepared: AnyPrepared, times: Float64Array, run: GridRun): Reading<GridSolution> {
+  const { problem } = prepared;
+  const { states, failure } = yield* collect(problem, times, run);
+  try {
+    const y = prepared.stack(states);
+    return { y, t: times.slice(0, states.length), failure, stats: problem.system.stats };
+  } finally {
+    for (const state of states) problem.space.release(problem.space.adopt(state));
+  }
 }
 
 /**

@@ -7,6 +7,7 @@ import { expect } from 'chai';
 import * as fc from 'fast-check';
 import {
   AbortedError,
+  type DenseSolution,
   InvalidArgumentError,
   iterate,
   iterateAsync,
@@ -59,7 +60,8 @@ const entries: Record<string, (func: Field, y0: Pair, options?: TensorOptions<Pa
     const kept: unknown[] = [];
     try {
       for (const step of iterate(func, y0, { ...options, t0: 0, t1: 1 })) {
-        kept.push(step.keep(), step.interpolate(step.t - step.h / 3));
+        kept.push(step.keep());
+        kept.push(step.interpolate(step.t - step.h / 3));
       }
     } catch (error) {
       tf.dispose(kept as tf.Tensor[]);
@@ -82,7 +84,8 @@ const asyncEntries: Record<string, (func: Field, y0: Pair, options?: TensorOptio
     const kept: unknown[] = [];
     try {
       for await (const step of iterateAsync(func, y0, { ...options, t0: 0, t1: 1 })) {
-        kept.push(step.keep(), step.interpolate(step.t));
+        kept.push(step.keep());
+        kept.push(step.interpolate(step.t - step.h / 3));
       }
     } catch (error) {
       tf.dispose(kept as tf.Tensor[]);
@@ -109,7 +112,7 @@ function testsOfLeaks(): void {
   let y0: Pair;
 
   beforeEach(() => {
-    y0 = { q: tf.tensor2d([[1, 2, 3]]), p: tf.scalar(0.5).reshape([1, 1]).tile([1, 3]) as tf.Tensor2D };
+    y0 = { q: tf.tensor2d([[1, 2, 3]]), p: tf.fill([1, 3], 0.5) };
   });
   afterEach(() => {
     expect(tensorsIn(y0).map((leaf) => leaf.isDisposed)).to.deep.equal([false, false]);
@@ -210,7 +213,7 @@ function testsOfLeaks(): void {
       for (const [what, field] of Object.entries(fields)) {
         for (const method of kinds) {
           for (const [name, call] of Object.entries(entries)) {
-            const result = leavesOnlyItsResult(() => call(field, y0, { method }));
+            const result = leavesOnlyItsResult(() => call(field, y0, { method, rtol: 1e-3 }));
             expect(tensorsIn(result).every((x) => x.dataSync().every(Number.isFinite)), `${what} ${name}`).to.equal(true);
             tf.dispose(tensorsIn(result));
           }
@@ -251,10 +254,9 @@ function testsOfLeaks(): void {
       it(`${name}: func throws at its n-th call, n = 1..15, and the error comes through as it is`, () => {
         for (const method of kinds) {
           for (let n = 1; n <= 15; n++) {
-            if (method === 'euler' && n > 3) continue;
-            const stepped = method === 'rk4' ? { method, stepSize: 0.2 } : { method };
+            const steps = method === 'rk4' || method === 'euler' ? { stepSize: 0.06 } : { maxStep: 0.3 };
             const failing = failingAt(oscillator, n, throwBoom);
-            const error = leavesOnlyItsResult(() => thrownBy(() => call(failing, y0, stepped)));
+            const error = leavesOnlyItsResult(() => thrownBy(() => call(failing, y0, { method, ...steps })));
             expect(error).to.equal(boom);
           }
         }
@@ -275,7 +277,7 @@ function testsOfLeaks(): void {
         const names = ['onStep', 'onAccept', 'onReject', 'onProgress', 'norm'];
         for (const option of names) {
           const options = { firstStep: 1, rtol: 1e-6, [option]: throwBoom };
-          expect(leavesOnlyItsResult(() => tf.tidy(() => thrownBy(() => call(oscillator, y0, options))))).to.equal(boom);
+          expect(leavesOnlyItsResult(() => tf.tidy(() => thrownBy(() => call(oscillator, y0, options)) as never))).to.equal(boom);
         }
       });
 
@@ -313,7 +315,7 @@ function testsOfLeaks(): void {
       it(`${name}: func throws at its n-th call, n = 1..15`, async () => {
         for (let n = 1; n <= 15; n++) {
           const failing = failingAt(oscillator, n, throwBoom);
-          const error = await leavesOnlyItsResultAsync(() => rejectionOf(call(failing, y0, {})));
+          const error = await leavesOnlyItsResultAsync(() => rejectionOf(call(failing, y0, { maxStep: 0.3 })));
           expect(error).to.equal(boom);
         }
       });
@@ -361,7 +363,7 @@ function testsOfLeaks(): void {
           iterator.return();
           expect(iterator.next().done).to.equal(true);
         });
-        leavesOnlyItsResult(() => expect(thrownBy(() => walk().throw(boom))).to.equal(boom));
+        expect(leavesOnlyItsResult(() => thrownBy(() => walk().throw(boom)))).to.equal(boom);
         leavesOnlyItsResult(() => walk()[Symbol.dispose]());
         leavesOnlyItsResult(() => {
           let steps = 0;
@@ -369,7 +371,7 @@ function testsOfLeaks(): void {
         });
         const error = leavesOnlyItsResult(() =>
           thrownBy(() => {
-            for (const _step of iterate(oscillator, y0, open)) throwBoom();
+            for (const _step of iterate(oscillator, y0, open)) throw boom;
           }),
         );
         expect(error).to.equal(boom);
@@ -485,7 +487,7 @@ function testsOfLeaks(): void {
 
     it('survives the tidy it was made in', () => {
       const before = engineState();
-      let dense!: ReturnType<typeof odeintDense<Pair>>;
+      let dense!: DenseSolution<Pair, Pair>;
       tf.tidy(() => {
         dense = odeintDense(oscillator, y0, 0, 1);
       });
@@ -530,7 +532,7 @@ function testsOfLeaks(): void {
   });
 
   it('random programs leave their results only', () => {
-    fc.assert(fc.property(program, runProgram), { numRuns: 60, seed: 4 });
+    fc.assert(fc.property(program, runProgram), { numRuns: Number(process.env.FUZZ_RUNS ?? 150), seed: Number(process.env.FUZZ_SEED ?? 4) });
   });
 }
 
@@ -593,13 +595,15 @@ function runProgram({ tree, method, stepSize, entry, failAt, failure, tidied, ca
     return mapTree(y, (leaf) => {
       if (fails && failure === 'NaN') return tf.mul(leaf, NaN);
       if (fails && failure === 'wrong shape') return tf.zeros([7]);
-      return calls % 3 === 0 ? leaf : tf.sub(t, leaf);
+      return leaf.rank % 2 === 0 ? leaf : tf.sub(t, leaf);
     });
   };
   const seen = ({ y }: { y: TensorTree }) => expect(tensorsIn(y).some((leaf) => leaf.isDisposed)).to.equal(false);
   const options = {
     method,
     stepSize,
+    rtol: 1e-3,
+    atol: 1e-3,
     signal: controller.signal,
     ...(callbacks ? { onStep: seen, onAccept: seen, onReject: seen } : {}),
   };

@@ -173,6 +173,38 @@ describe('tableaus', () => {
   }
 });
 
+describe('error estimates', () => {
+  // b - bEmbedded as printed; a multiple of it would fulfil the same order conditions.
+  const printed: [source: string, name: string, weights: number[]][] = [
+    ['Heun and Euler', 'adaptive_heun', [-1 / 2, 1 / 2]],
+    ['Fehlberg 1969, NASA TR R-315', 'fehlberg2', [-1 / 512, 0, 1 / 512]],
+    ['Bogacki & Shampine 1989', 'bosh3', [-5 / 72, 1 / 12, 1 / 9, -1 / 8]],
+    [
+      'torchdiffeq 0.2.5, after Shampine 1986',
+      'dopri5',
+      [
+        ...[35 / 384 - 1951 / 21600, 0, 500 / 1113 - 22642 / 50085, 125 / 192 - 451 / 720],
+        ...[-2187 / 6784 + 12231 / 42400, 11 / 84 - 649 / 6300, -1 / 60],
+      ],
+    ],
+    [
+      'Tsitouras 2011, table 1',
+      'tsit5',
+      [
+        ...[0.0017800110522257771, 0.0008164344596567469, -0.007880878010261995, 0.1447110071732629],
+        ...[-0.5823571654525552, 0.45808210592918697, -1 / 66],
+      ],
+    ],
+  ];
+
+  for (const [source, name, weights] of printed) {
+    it(`of ${name} are those of ${source}`, () => {
+      const { b, bEmbedded } = tableaus.find((tableau) => tableau.name === name)!;
+      weights.forEach((weight, i) => expect(b[i] - bEmbedded![i]).to.be.closeTo(weight, 1e-15));
+    });
+  }
+});
+
 describe('rooted trees', () => {
   it('number 1, 1, 2, 4, 9, 20, 48, 115, 286 up to order 9 (Hairer, Nørsett & Wanner I, table II.2.1)', () => {
     const counts = [1, 1, 2, 4, 9, 20, 48, 115, 286];

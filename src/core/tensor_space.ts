@@ -5,12 +5,12 @@ import {
   concat,
   div,
   engine,
+  matMul,
   max,
   maximum,
   mul,
   reshape,
   split,
-  square,
   stack,
   sum,
   tensor1d,
@@ -271,8 +271,7 @@ export class TensorSpace implements StateSpace<TensorState> {
       );
     }
     const reduce = norm === 'max' ? (x: Tensor) => max(abs(x)) : sumOfSquares;
-    const squares = norm === 'rms' && this.packed ? split(square(ratios[0]), this.sizes) : null;
-    const mains = squares ? squares.map((x) => sum(x)) : this.unpack(ratios).map(reduce);
+    const mains = this.unpack(ratios).map(reduce);
     const sizes = [...this.sizes, ...extra.map((x) => x.size)];
     return packReads([...mains, ...extra.map(sumOfSquares)], mains.length, (values, i) =>
       norm === 'max' && i < mains.length ? values[i] : Math.sqrt(values[i] / sizes[i]),
@@ -329,7 +328,8 @@ export class TensorSpace implements StateSpace<TensorState> {
   }
 }
 
-const sumOfSquares = (x: Tensor): Tensor => sum(square(x));
+/* A product of a row with a column: one launch. */
+const sumOfSquares = (x: Tensor): Tensor => matMul(reshape(x, [1, x.size]), reshape(x, [x.size, 1]));
 
 function callersNorm(norm: (leaves: Tensor[]) => Scalar, leaves: Tensor[]): Tensor {
   const value: unknown = norm(leaves);

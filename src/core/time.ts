@@ -19,7 +19,8 @@ export function nextAfter64(t: number, sign: number): number {
 export function nextAfter32(t: number, sign: number): number {
   const rounded = Math.fround(t);
   if (!Number.isFinite(rounded)) return rounded;
-  if (rounded === 0) return sign * 2 ** -149;
+  // Next to 0 are denormal numbers, which native and GPU backends take for 0: the smallest normal one is used.
+  if (Math.abs(rounded) < 2 ** -126) return sign * 2 ** -126;
   float32[0] = rounded;
   bits32[0] += rounded > 0 === sign > 0 ? 1 : -1;
   return float32[0];
