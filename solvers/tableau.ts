@@ -135,6 +135,9 @@ export class ButcherTableau {
     }
     const isOrder = (value: unknown) => Number.isInteger(value) && (value as number) >= 1;
     if (!isOrder(this.order)) fail(`order is ${this.order}; expected 1, 2, 3, ...`);
+    if (bEmbedded?.every((value, i) => value === b[i])) {
+      fail('bEmbedded equals b: the error estimate would always be 0. Leave it out for fixed steps.');
+    }
     if (bEmbedded && !isOrder(this.embeddedOrder)) {
       fail(`bEmbedded needs embeddedOrder, its order (1, 2, 3, ...), and that is ${this.embeddedOrder}.`);
     }

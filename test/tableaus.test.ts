@@ -277,6 +277,7 @@ describe('a wrong tableau throws when it is built', () => {
       /row 3 of a adds up to NaN/,
     ],
     ['too few weights', { b: [1 / 3, 1 / 3, 1 / 3] }, /b has 3 weights; expected 4/],
+    ['embedded weights that are no other', { bEmbedded: right.b }, /bEmbedded equals b/],
     ['too many embedded weights', { bEmbedded: [1, 0, 0, 0, 0] }, /bEmbedded has 5 weights; expected 4/],
     ['embedded weights without their order', { embeddedOrder: undefined }, /bEmbedded needs embeddedOrder/],
     ['an order that is too high', { order: 4 }, /b misses the conditions of order 4.*claim a lower order/],
