@@ -18,7 +18,7 @@ function milliseconds(run: Candidate): number {
  * Median wall time in ms of every candidate, run in turns A B C A B C ..., so that what else the machine does meets
  * all of them alike. A slow candidate sits out rounds: it gets about as much time as the others.
  */
-export function timeInTurns(candidates: readonly Candidate[], { rounds = 200, warmUp = 20 } = {}): number[] {
+export function timeInTurns(candidates: readonly Candidate[], { rounds = 150, warmUp = 100 } = {}): number[] {
   const first = candidates.map(milliseconds);
   const typical = median(first);
   const stride = first.map((ms) => Math.min(rounds >> 2, Math.max(1, Math.round(ms / (10 * typical)))));
@@ -31,6 +31,11 @@ export function timeInTurns(candidates: readonly Candidate[], { rounds = 200, wa
     });
   }
   return samples.map(median);
+}
+
+/** `10^-from, ..., 10^-to`, so many to a decade. */
+export function decades(from: number, to: number, each = 1): number[] {
+  return Array.from({ length: Math.round((to - from) * each) + 1 }, (_, i) => 10 ** -(from + i / each));
 }
 
 /** A point of a work-precision diagram. */

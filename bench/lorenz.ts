@@ -1,7 +1,9 @@
 import { createRequire } from 'node:module';
+import * as Plot from '@observablehq/plot';
 import * as tf from '@tensorflow/tfjs';
-import { odeint, solve } from 'tfjs-diffeq';
-import { median, printTable, timeAt, timeInTurns, type Candidate, type Point } from './lib.js';
+import { odeint } from 'tfjs-diffeq';
+import { colors, savePlot } from '../examples/lib/plot.js';
+import { decades, median, printTable, timeAt, timeInTurns, type Point } from './lib.js';
 
 /** What this benchmark uses of npm `odex`, whose TypeScript source does not pass a strict compiler. */
 interface Odex {
@@ -15,12 +17,12 @@ interface Odex {
 
 /** What it uses of mathjs; its types leave this function out. */
 interface Mathjs {
-  solveODE(
+  solveODE: (
     f: (t: number, y: number[]) => number[],
     span: [number, number],
     y0: number[],
     options: { tol: number; maxIter: number },
-  ): { y: number[][] };
+  ) => { y: number[][] };
 }
 
 const require = createRequire(import.meta.url);
@@ -49,10 +51,10 @@ const lorenzInPlace = (_t: number, y: Float64Array, dy: Float64Array) => {
   dy[2] = y[0] * y[1] - (8 / 3) * y[2];
 };
 
-type State = ArrayLike<number>;
 /** One solve from `y0` over a span of time, to its end. */
-type Solve = (y0: State, span: number, rtol: number) => State;
+type Solve = (y0: Float64Array, span: number, rtol: number) => ArrayLike<number>;
 
+/* Without dense output, which it then need not compute. */
 const odex: Solve = (y0, span, rtol) => {
   const solver = new Solver(3);
   solver.relativeTolerance = rtol;
@@ -67,135 +69,200 @@ const mathjs: Solve = (y0, span, rtol) => {
   return y[y.length - 1];
 };
 
-const ours =
-  (method: string, inPlace: boolean): Solve =>
-  (y0, span, rtol) => {
-    const y = y0 as Float64Array;
-    const atol = rtol * 1e-3;
-    const ys = inPlace
-      ? odeint(lorenzInPlace, y, [0, span], { method, rtol, atol, inPlace: true })
-      : odeint(lorenzReturned, y, [0, span], { method, rtol, atol });
-    return ys[1];
-  };
+const inPlace =
+  (method: string): Solve =>
+  (y0, span, rtol) =>
+    odeint(lorenzInPlace, y0, [0, span], { method, rtol, atol: rtol * 1e-3, inPlace: true })[1];
+
+const returned =
+  (method: string): Solve =>
+  (y0, span, rtol) =>
+    odeint(lorenzReturned, y0, [0, span], { method, rtol, atol: rtol * 1e-3 })[1];
 
 const methods = ['bosh3', 'dopri5', 'tsit5', 'dopri8'];
-const origin = Float64Array.of(1, 1, 1);
+const forms = { 'in place': inPlace, returned };
+type Form = keyof typeof forms;
+const formNames = Object.keys(forms) as Form[];
 
-/** States of the solution at `times`, to about 1e-12 each from the one before. */
-function reference(y0: Float64Array, times: number[]): Float64Array[] {
-  return odeint(lorenzReturned, y0, times, { method: 'dopri8', rtol: 1e-14, atol: 1e-15 });
-}
+/** Every form of every method of ours, by name. */
+const ours: Record<string, Solve> = Object.fromEntries(
+  methods.flatMap((method) => formNames.map((form) => [`${method} ${form}`, forms[form](method)])),
+);
 
+/** Solves of equal spans, each from a point of the reference solution. */
 interface Problem {
   starts: Float64Array[];
-  ends: State[];
+  ends: Float64Array[];
   span: number;
 }
 
-interface Work {
-  solver: string;
-  rtol: number;
-  error: number;
-  run: Candidate;
+/** The interval 0..20 in equal parts. */
+function inParts(parts: number): Problem {
+  const span = 20 / parts;
+  const times = Array.from({ length: parts + 1 }, (_, i) => i * span);
+  const states = odeint(lorenzReturned, [1, 1, 1], times, { method: 'dopri8', rtol: 1e-14, atol: 1e-15 });
+  return { starts: states.slice(0, -1), ends: states.slice(1), span };
 }
 
-/* Error at the end: root mean square over components and starts. */
+/* Euclidean distance from the reference at the end of a part; of several parts the geometric mean. */
 function endError({ starts, ends, span }: Problem, solver: Solve, rtol: number): number {
-  let sum = 0;
-  starts.forEach((start, s) => {
+  const distances = starts.map((start, part) => {
     const y = solver(start, span, rtol);
-    for (let i = 0; i < 3; i++) sum += (y[i] - ends[s][i]) ** 2;
+    return Math.hypot(...ends[part].map((value, i) => value - y[i]));
   });
-  return Math.sqrt(sum / (3 * starts.length));
+  return Math.exp(distances.reduce((sum, distance) => sum + Math.log(distance), 0) / distances.length);
 }
 
-const decades = (from: number, to: number, each = 1) =>
-  Array.from({ length: Math.round((to - from) * each) + 1 }, (_, i) => 10 ** -(from + i / each));
-
-function allWork(problem: Problem): Work[] {
-  const work = (name: string, solver: Solve, tolerances: number[]) =>
-    tolerances.map((rtol) => ({
-      solver: name,
-      rtol,
-      error: endError(problem, solver, rtol),
-      run: () => problem.starts.forEach((start) => solver(start, problem.span, rtol)),
-    }));
-  return [
-    ...work('odex', odex, decades(3, 10)),
-    ...work('mathjs', mathjs, decades(2, 7)),
-    ...methods.flatMap((method) => {
-      const tolerances = method === 'bosh3' ? decades(1, 6, 2) : decades(1, 11, 2);
-      return [true, false].flatMap((inPlace) =>
-        work(`${method} ${inPlace ? 'in place' : 'returned'}`, ours(method, inPlace), tolerances),
-      );
-    }),
+/** Work-precision points of every solver, all timed in one run. */
+function workPrecision(problem: Problem): Map<string, (Point & { rtol: number })[]> {
+  const fine = decades(1, 11, 2);
+  const solvers: [string, Solve, number[]][] = [
+    ['odex', odex, decades(3, 10)],
+    ['mathjs', mathjs, decades(2, 7)],
+    ...Object.entries(ours).map(([name, solver]): [string, Solve, number[]] => [
+      name,
+      solver,
+      name.startsWith('bosh3') ? decades(1, 6, 2) : fine,
+    ]),
   ];
+  const work = solvers.flatMap(([name, solver, tolerances]) =>
+    tolerances.map((rtol) => ({ name, solver, rtol })),
+  );
+  const times = timeInTurns(
+    work.map(({ solver, rtol }) => () => {
+      for (const start of problem.starts) solver(start, problem.span, rtol);
+    }),
+  );
+  const curves = new Map<string, (Point & { rtol: number })[]>(solvers.map(([name]) => [name, []]));
+  work.forEach(({ name, solver, rtol }, i) => {
+    curves.get(name)!.push({ rtol, error: endError(problem, solver, rtol), ms: times[i] });
+  });
+  return curves;
 }
 
-/** Prints the diagram as a table: at the error odex reaches, the time of each solver. */
-function workPrecision(problem: Problem, largestError: number): void {
-  const work = allWork(problem);
-  const times = timeInTurns(work.map(({ run }) => run));
-  const curves = new Map<string, (Point & { rtol: number })[]>();
-  work.forEach(({ solver, rtol, error }, i) => {
-    curves.set(solver, [...(curves.get(solver) ?? []), { rtol, error, ms: times[i] }]);
-  });
-  const fastest = (form: string, error: number) =>
-    methods
-      .map((method) => ({ method, ms: timeAt(curves.get(`${method} ${form}`)!, error) ?? Infinity }))
-      .reduce((a, b) => (b.ms < a.ms ? b : a));
-  const ratios: Record<string, number[]> = { 'in place': [], returned: [] };
-  const rows = [['odex rtol', 'error', 'odex ms', 'mathjs ms', 'in place ms', '', 'ratio', 'returned ms', '', 'ratio']];
+/** Prints the diagram as a table: at the error that odex reaches, the time of each solver. */
+function printDiagram(curves: ReturnType<typeof workPrecision>, largestError: number): void {
+  const ratios: Record<Form, number[]> = { 'in place': [], returned: [] };
+  const rows = [
+    [
+      'odex rtol',
+      'error',
+      'odex ms',
+      'mathjs ms',
+      'in place ms',
+      'method',
+      'ratio',
+      'returned ms',
+      'method',
+      'ratio',
+    ],
+  ];
   for (const { rtol, error, ms } of curves.get('odex')!.filter((point) => point.error < largestError)) {
-    const peer = timeAt(curves.get('mathjs')!, error);
-    const cells = Object.keys(ratios).flatMap((form) => {
-      const best = fastest(form, error);
-      ratios[form].push(ms / best.ms);
-      return [best.ms.toFixed(3), best.method, (ms / best.ms).toFixed(2)];
+    const best = formNames.flatMap((form) => {
+      const [fastest] = methods
+        .map((method) => ({ method, ms: timeAt(curves.get(`${method} ${form}`)!, error) ?? Infinity }))
+        .sort((a, b) => a.ms - b.ms);
+      ratios[form].push(ms / fastest.ms);
+      return [fastest.ms.toFixed(3), fastest.method, (ms / fastest.ms).toFixed(2)];
     });
-    rows.push([rtol.toExponential(0), error.toExponential(1), ms.toFixed(3), peer?.toFixed(1) ?? '-', ...cells]);
+    const peer = timeAt(curves.get('mathjs')!, error);
+    rows.push([
+      rtol.toExponential(0),
+      error.toExponential(1),
+      ms.toFixed(3),
+      peer?.toFixed(1) ?? '-',
+      ...best,
+    ]);
   }
   printTable(rows);
-  for (const [form, values] of Object.entries(ratios)) {
+  for (const form of formNames) {
+    const least = Math.min(...ratios[form]).toFixed(2);
     console.log(
-      `odex time / our time, ${form}: least ${Math.min(...values).toFixed(2)}, median ${median(values).toFixed(2)}`,
+      `odex time / our time at equal error, ${form}: least ${least}, median ${median(ratios[form]).toFixed(2)}`,
     );
   }
 }
 
-/** Lorenz' system, sigma 10, rho 28, beta 8/3, from [1, 1, 1]: our plain numbers against npm odex and mathjs. */
-export async function lorenz(): Promise<void> {
-  // A program that also solves for tensors: the solvers' code is then shared by two kinds of states.
-  await tf.setBackend('cpu');
-  tf.tidy(() => odeint((_t, y: tf.Tensor) => tf.neg(y), tf.tensor1d([1, 2]), [0, 5]));
-
-  console.log('One solve, t 0..20, rtol 1e-6, atol 1e-9 (mathjs: tol 1e-6)');
-  const [, end] = reference(origin, [0, 20]);
-  const whole: Problem = { starts: [origin], ends: [end], span: 20 };
-  const solvers: [string, Solve][] = [
-    ['odex', odex],
-    ['mathjs', mathjs],
-    ...methods.flatMap((method): [string, Solve][] => [
-      [`${method} in place`, ours(method, true)],
-      [`${method} returned`, ours(method, false)],
-    ]),
+function drawDiagram(curves: ReturnType<typeof workPrecision>, parts: number): void {
+  const drawn: [string, string][] = [
+    ['mathjs', colors.grey],
+    ['odex', colors.vermilion],
+    ['bosh3 in place', colors.orange],
+    ['dopri5 in place', colors.sky],
+    ['tsit5 in place', colors.green],
+    ['dopri8 in place', colors.blue],
   ];
-  const times = timeInTurns(solvers.map(([, solver]) => () => solver(origin, 20, 1e-6)));
+  const paths = savePlot('bench-lorenz', {
+    title: 'Work and precision on the Lorenz system',
+    subtitle: `t 0..20 in ${parts} parts that start on the reference solution; lower is faster`,
+    legend: drawn.map(([label, color]) => ({ label, color })),
+    rows: [
+      [
+        {
+          width: 720,
+          height: 440,
+          marginLeft: 60,
+          marginBottom: 50,
+          x: {
+            type: 'log',
+            reverse: true,
+            label: 'error at the end of a part',
+            grid: true,
+            tickFormat: '.0e',
+          },
+          y: { type: 'log', label: 'ms', grid: true, tickFormat: '~g', ticks: 4 },
+          marks: drawn.map(([name, color]) => {
+            // Larger errors are those of another orbit.
+            const points = curves.get(name)!.filter(({ error }) => error < 1);
+            return Plot.line(points, { x: 'error', y: 'ms', stroke: color, marker: 'circle' });
+          }),
+        },
+      ],
+    ],
+    caption: `Node ${process.version}, median wall times of one run`,
+  });
+  console.log(`picture: ${paths.png}, ${paths.svg}`);
+}
+
+/** Times of one solve of 0..20 at rtol 1e-6, atol 1e-9; `between` runs in turns with the solvers. */
+function printOneSolve(solvers: Record<string, Solve>, between: () => void = () => undefined): void {
+  const whole = inParts(1);
+  const runs = Object.values(solvers).map((solver) => () => solver(whole.starts[0], 20, 1e-6));
+  const times = timeInTurns([...runs, between]);
   printTable([
     ['solver', 'ms', 'odex time / its time', 'error at t = 20'],
-    ...solvers.map(([name, solver], i) => [
+    ...Object.entries(solvers).map(([name, solver], i) => [
       name,
       times[i].toFixed(3),
-      (times[0] / times[i]).toFixed(2),
+      (times[0] / times[i]).toPrecision(3),
       endError(whole, solver, 1e-6).toExponential(1),
     ]),
   ]);
-  console.log(`(dopri5 took ${solve(lorenzReturned, origin, [0, 20], { rtol: 1e-6, atol: 1e-9 }).stats.nfe} evaluations)`);
+}
 
-  console.log('\nWork-precision, t 0..20 in quarters that each start on the reference solution; ms for all four');
-  const [, ...ends] = reference(origin, [0, 5, 10, 15, 20]);
-  workPrecision({ starts: [origin, ...ends.slice(0, 3)], ends, span: 5 }, Infinity);
+/** Lorenz' system, sigma 10, rho 28, beta 8/3, from [1, 1, 1]: our plain numbers against npm odex and mathjs. */
+export async function lorenz(): Promise<void> {
+  const parts = 5;
+  console.log(
+    `Work-precision, t 0..20 in ${parts} parts that start on the reference solution; ms for all of them`,
+  );
+  const curves = workPrecision(inParts(parts));
+  printDiagram(curves, Infinity);
+  drawDiagram(curves, parts);
 
-  console.log('\nWork-precision, t 0..20 in one solve, where an error at t = 0 has grown 1e7-fold; rows with error below 1');
-  workPrecision(whole, 1);
+  console.log(
+    '\nWork-precision, t 0..20 in one solve (an error at t = 0 grows 1e7-fold); where the error is below 1',
+  );
+  printDiagram(workPrecision(inParts(1)), 1);
+
+  console.log('\nOne solve, t 0..20, rtol 1e-6, atol 1e-9 (mathjs: tol 1e-6)');
+  printOneSolve({ odex, mathjs, ...ours });
+
+  console.log(
+    '\nThe same in a program that also solves for tensors: the steppers then serve two kinds of state',
+  );
+  await tf.setBackend('cpu');
+  printOneSolve({ odex, ...ours }, () => {
+    tf.tidy(() => odeint((_t, y: tf.Tensor) => tf.neg(y), tf.tensor1d([1, 2]), [0, 1]));
+  });
 }

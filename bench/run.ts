@@ -1,4 +1,7 @@
-/** `npm run bench` runs every benchmark, `npm run bench NAME` one of them; all measure the built package. */
+/**
+ * `npm run bench` runs every benchmark, `npm run bench NAME` one of them. They run compiled, on the built package: a
+ * loader such as tsx rewrites our code, and slows it down, but not that of the packages we compare with.
+ */
 import { cpus } from 'node:os';
 import { lorenz } from './lorenz.js';
 import { tensorStep } from './tensor_step.js';

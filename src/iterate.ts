@@ -45,8 +45,10 @@ export interface IterateInterval {
 /** The iterator of `iterate`; leaving it early (`return()`, `break`, `using`) frees what it holds. */
 export type StepIterator<Y> = Generator<Step<Y>, void, void> & { [Symbol.dispose](): void };
 
-/** The iterator of `iterateAsync`. */
-export type AsyncStepIterator<Y> = AsyncGenerator<Step<Y>, void, void>;
+/** The iterator of `iterateAsync`; leaving it early (`return()`, `break`, `await using`) frees what it holds. */
+export type AsyncStepIterator<Y> = AsyncGenerator<Step<Y>, void, void> & {
+  [Symbol.asyncDispose](): PromiseLike<void>;
+};
 
 /**
  * The accepted steps of a solve, one at a time, for loops that decide themselves when to stop: games, streams, live
@@ -85,8 +87,7 @@ export function iterate(
   y0: unknown,
   options: AnyOptions & IterateInterval,
 ): StepIterator<unknown> {
-  const iterator = stepsOf(prepareInterval(func, y0, options));
-  return disposable(iterator);
+  return disposable(stepsOf(prepareInterval(func, y0, options)), 'dispose');
 }
 
 /**
@@ -116,7 +117,7 @@ export function iterateAsync(
   options: AnyOptions & IterateInterval,
 ): AsyncStepIterator<unknown> {
   refuseTape('iterateAsync', 'iterate');
-  return stepsOfAsync(prepareInterval(func, y0, options));
+  return disposable(stepsOfAsync(prepareInterval(func, y0, options)), 'asyncDispose');
 }
 
 function prepareInterval(func: unknown, y0: unknown, options: AnyOptions & IterateInterval): AnyPrepared {
@@ -150,7 +151,7 @@ function* stepsOf(prepared: AnyPrepared): Generator<Step<unknown>, void, void> {
   }
 }
 
-async function* stepsOfAsync(prepared: AnyPrepared): AsyncStepIterator<unknown> {
+async function* stepsOfAsync(prepared: AnyPrepared): AsyncGenerator<Step<unknown>, void, void> {
   const loop = integrate(prepared.problem);
   const breathe = breather();
   try {
@@ -210,11 +211,11 @@ function* lendStep(
   }
 }
 
-function disposable<Y>(iterator: Generator<Step<Y>, void, void>): StepIterator<Y> {
-  // Generators have it by themselves from Node 24 on.
-  const symbol = (Symbol as { dispose?: symbol }).dispose;
+/* Generators are disposable by themselves from Node 24 on. */
+function disposable<Y extends { return(): unknown }>(iterator: Y, name: 'dispose' | 'asyncDispose'): Y {
+  const symbol = (Symbol as Partial<SymbolConstructor>)[name];
   if (symbol && !(symbol in iterator)) {
-    Object.defineProperty(iterator, symbol, { value: () => void iterator.return(), configurable: true });
+    Object.defineProperty(iterator, symbol, { value: () => iterator.return(), configurable: true });
   }
   return iterator;
 }

@@ -92,12 +92,14 @@ export interface Launches {
 }
 
 /** Counts what `run` makes the active backend do. Wrap func in `uncounted` to leave its own launches out. */
-export function countLaunches(run: (uncounted: <F extends (...args: never[]) => unknown>(f: F) => F) => void): Launches {
+export function countLaunches(
+  run: (uncounted: <F extends (...args: never[]) => unknown>(f: F) => F) => void,
+): Launches {
   const counts: Launches = { kernels: {}, total: 0, reads: 0 };
   const engine = tf.engine();
   const backend = tf.backend();
-  const { runKernel } = engine;
-  const { readSync } = backend;
+  const runKernel = engine.runKernel.bind(engine);
+  const readSync = backend.readSync.bind(backend);
   let counting = true;
   const uncounted = <F extends (...args: never[]) => unknown>(f: F): F =>
     ((...args: never[]) => {
@@ -108,23 +110,24 @@ export function countLaunches(run: (uncounted: <F extends (...args: never[]) => 
         counting = true;
       }
     }) as F;
-  engine.runKernel = function (this: typeof engine, ...args: Parameters<typeof runKernel>) {
+  engine.runKernel = ((...args: Parameters<typeof runKernel>) => {
     const [name] = args;
     if (counting && name !== 'Reshape' && name !== 'Identity') {
       counts.kernels[name] = (counts.kernels[name] ?? 0) + 1;
       counts.total++;
     }
-    return runKernel.apply(this, args);
-  } as typeof runKernel;
-  backend.readSync = function (this: typeof backend, id) {
+    return runKernel(...args);
+  }) as typeof engine.runKernel;
+  backend.readSync = (id) => {
     if (counting) counts.reads++;
-    return readSync.call(this, id);
+    return readSync(id);
   };
   try {
     run(uncounted);
   } finally {
-    engine.runKernel = runKernel;
-    backend.readSync = readSync;
+    // Both are methods of the class again.
+    Reflect.deleteProperty(engine, 'runKernel');
+    Reflect.deleteProperty(backend, 'readSync');
   }
   return counts;
 }

@@ -3,7 +3,15 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import { expect } from 'chai';
-import { odeint, odeintDense, solve, type TensorFunc, type TensorOptions, type TensorTree } from 'tfjs-diffeq';
+import {
+  odeint,
+  odeintDense,
+  solve,
+  solveAsync,
+  type TensorFunc,
+  type TensorOptions,
+  type TensorTree,
+} from 'tfjs-diffeq';
 import { availableBackends, defaultBackend, onBackends } from './backends.js';
 import { countLaunches, onStockCpu, useStockCpu, type Launches } from './engine_probe.js';
 
@@ -99,9 +107,29 @@ function testsOfCost(limits: { single: number; perLeaf: number }): void {
     expect(given.rejected).to.be.above(0);
   });
 
+  it('an async solve awaits as many reads', async () => {
+    const backend = tf.backend();
+    const read = backend.read.bind(backend);
+    let awaited = 0;
+    backend.read = async (id) => {
+      awaited++;
+      return read(id);
+    };
+    try {
+      const { y, stats } = await solveAsync(decay, tf.ones([2]), [0, 1]);
+      expect(awaited).to.equal(stats.steps + 3);
+      y.dispose();
+    } finally {
+      Reflect.deleteProperty(backend, 'read');
+    }
+  });
+
   it('fixed steps: one read for the whole solve, wherever the outputs are', () => {
     for (const method of ['euler', 'rk4', 'rk4_classic', 'dopri5']) {
-      for (const t of [[0, 1], [0, 0.33, 0.5, 1]]) {
+      for (const t of [
+        [0, 1],
+        [0, 0.33, 0.5, 1],
+      ]) {
         const { reads } = countLaunches((uncounted) => {
           tf.tidy(() => void odeint(uncounted(decay), tf.ones([2]), t, { method, stepSize: 0.1 }));
         });
@@ -137,7 +165,16 @@ describe('kernels and reads', () => {
   describe('stock ops and fused kernels', () => {
     type Pair = { q: tf.Tensor; p: tf.Tensor };
     const pendulum = (t: tf.Scalar, { q, p }: Pair): Pair => ({ q: p, p: tf.sub(tf.cos(t), tf.sin(q)) });
-    const start = { q: [[1, 0.5], [0, -2]], p: [[0, 0.1], [1, 0.5]] };
+    const start = {
+      q: [
+        [1, 0.5],
+        [0, -2],
+      ],
+      p: [
+        [0, 0.1],
+        [1, 0.5],
+      ],
+    };
 
     interface Values {
       ys: number[];
@@ -199,4 +236,3 @@ describe('kernels and reads', () => {
     }
   });
 });
-

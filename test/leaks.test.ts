@@ -71,7 +71,10 @@ const entries: Record<string, (func: Field, y0: Pair, options?: TensorOptions<Pa
   },
 };
 
-const asyncEntries: Record<string, (func: Field, y0: Pair, options?: TensorOptions<Pair>) => Promise<unknown>> = {
+const asyncEntries: Record<
+  string,
+  (func: Field, y0: Pair, options?: TensorOptions<Pair>) => Promise<unknown>
+> = {
   odeintAsync: (func, y0, options) => odeintAsync(func, y0, times, options),
   solveAsync: async (func, y0, options) => (await solveAsync(func, y0, times, options)).y,
   odeintDenseAsync: async (func, y0, options) => {
@@ -126,15 +129,19 @@ function testsOfLeaks(): void {
       it(`${name} leaves its result and nothing else, with every method`, () => {
         for (const method of methodNames) {
           const result = leavesOnlyItsResult(() => call(oscillator, y0, { method }));
-          for (const tensor of tensorsIn(result)) expect(tensor.dataSync().every(Number.isFinite)).to.equal(true);
+          for (const tensor of tensorsIn(result))
+            expect(tensor.dataSync().every(Number.isFinite)).to.equal(true);
           tf.dispose(tensorsIn(result));
         }
       });
 
       it(`${name} inside tf.tidy: what is returned survives, all else goes`, () => {
         for (const method of kinds) {
-          const result = leavesOnlyItsResult(() => tf.tidy(() => call(oscillator, y0, { method }) as tf.Tensor[]));
-          for (const tensor of tensorsIn(result)) expect(tensor.dataSync().every(Number.isFinite)).to.equal(true);
+          const result = leavesOnlyItsResult(() =>
+            tf.tidy(() => call(oscillator, y0, { method }) as tf.Tensor[]),
+          );
+          for (const tensor of tensorsIn(result))
+            expect(tensor.dataSync().every(Number.isFinite)).to.equal(true);
           tf.dispose(tensorsIn(result));
           leavesOnlyItsResult(() => tf.tidy(() => void call(oscillator, y0, { method })));
         }
@@ -153,7 +160,7 @@ function testsOfLeaks(): void {
       tf.dispose(tensorsIn(leavesOnlyItsResult(() => odeint(oscillator, y0, [3]))));
     });
 
-    it('a tensor of times stays the caller\'s', () => {
+    it("a tensor of times stays the caller's", () => {
       const t = tf.tensor1d(times);
       tf.dispose(tensorsIn(leavesOnlyItsResult(() => odeint(oscillator, y0, t))));
       expect(t.dataSync()).to.have.length(4);
@@ -162,7 +169,8 @@ function testsOfLeaks(): void {
 
     it('options that take other paths: norms, tolerances per leaf, jumps, callbacks', () => {
       const seen: number[] = [];
-      const norm = (leaves: tf.Tensor[]): tf.Scalar => tf.max(tf.stack(leaves.map((leaf) => tf.max(tf.abs(leaf)))));
+      const norm = (leaves: tf.Tensor[]): tf.Scalar =>
+        tf.max(tf.stack(leaves.map((leaf) => tf.max(tf.abs(leaf)))));
       const variants: TensorOptions<Pair>[] = [
         { norm },
         { norm: 'max' },
@@ -171,8 +179,15 @@ function testsOfLeaks(): void {
         { jumpT: [0.2, 0.5], stepT: [0.7] },
         { stepSize: 0.23, perturb: true, interp: 'cubic' },
         { method: 'rk4', stepSize: 0.23, interp: 'linear', stepT: [0.1] },
-        { firstStep: 1, rtol: 1e-6, onReject: ({ y, y1 }) => seen.push(y.q.dataSync()[0], y1!.p.dataSync()[0]) },
-        { onStep: ({ y, y1 }) => seen.push(y.q.dataSync()[0], y1 === null ? 0 : 1), onAccept: () => seen.push(2) },
+        {
+          firstStep: 1,
+          rtol: 1e-6,
+          onReject: ({ y, y1 }) => seen.push(y.q.dataSync()[0], y1!.p.dataSync()[0]),
+        },
+        {
+          onStep: ({ y, y1 }) => seen.push(y.q.dataSync()[0], y1 === null ? 0 : 1),
+          onAccept: () => seen.push(2),
+        },
       ];
       for (const options of variants) {
         for (const call of Object.values(entries)) {
@@ -200,7 +215,7 @@ function testsOfLeaks(): void {
         'its argument': (_t, y) => y,
         'its leaves, exchanged': (_t, { q, p }) => ({ q: p, p: q }),
         'one leaf twice': (_t, { q }) => ({ q, p: q }),
-        'views of it': (_t, { q, p }) => ({ q: tf.reshape(p, [1, 3]), p: p.clone() }),
+        'views of it': (_t, { p }) => ({ q: tf.reshape(p, [1, 3]), p: p.clone() }),
         'a captured tensor': () => ({ q: captured, p: captured }),
         'a variable': (_t, { q }) => ({ q: variable, p: q }),
         'a kept tensor': () => ({ q: kept, p: kept }),
@@ -214,7 +229,10 @@ function testsOfLeaks(): void {
         for (const method of kinds) {
           for (const [name, call] of Object.entries(entries)) {
             const result = leavesOnlyItsResult(() => call(field, y0, { method, rtol: 1e-3 }));
-            expect(tensorsIn(result).every((x) => x.dataSync().every(Number.isFinite)), `${what} ${name}`).to.equal(true);
+            expect(
+              tensorsIn(result).every((x) => x.dataSync().every(Number.isFinite)),
+              `${what} ${name}`,
+            ).to.equal(true);
             tf.dispose(tensorsIn(result));
           }
         }
@@ -231,7 +249,9 @@ function testsOfLeaks(): void {
       const start = tf.ones([3]);
       for (const dy of [null, captured, variable, start]) {
         for (const method of kinds) {
-          const result = leavesOnlyItsResult(() => odeint((_t, y: tf.Tensor) => dy ?? y, start, times, { method }));
+          const result = leavesOnlyItsResult(() =>
+            odeint((_t, y: tf.Tensor) => dy ?? y, start, times, { method }),
+          );
           result.dispose();
         }
       }
@@ -277,7 +297,9 @@ function testsOfLeaks(): void {
         const names = ['onStep', 'onAccept', 'onReject', 'onProgress', 'norm'];
         for (const option of names) {
           const options = { firstStep: 1, rtol: 1e-6, [option]: throwBoom };
-          expect(leavesOnlyItsResult(() => tf.tidy(() => thrownBy(() => call(oscillator, y0, options)) as never))).to.equal(boom);
+          expect(
+            leavesOnlyItsResult(() => tf.tidy(() => thrownBy(() => call(oscillator, y0, options)) as never)),
+          ).to.equal(boom);
         }
       });
 
@@ -285,7 +307,10 @@ function testsOfLeaks(): void {
         const nan = failingAt(oscillator, 4, () => ({ q: tf.fill([1, 3], NaN), p: tf.zeros([1, 3]) }));
         const once = leavesOnlyItsResult(() => call(nan, y0, {})); // one NaN costs a step, no more
         tf.dispose(tensorsIn(once));
-        const nowhere: Field = (t, { q, p }) => ({ q: tf.log(tf.sub(0.5, t)).add(tf.mul(0, p)), p: tf.neg(q) });
+        const nowhere: Field = (t, { q, p }) => ({
+          q: tf.log(tf.sub(0.5, t)).add(tf.mul(0, p)),
+          p: tf.neg(q),
+        });
         const pole: Field = (_t, { q, p }) => ({ q: tf.square(q), p });
         const failures: [Field, TensorOptions<Pair>, new (message: string) => Error][] = [
           [nowhere, {}, NonFiniteStateError],
@@ -315,7 +340,9 @@ function testsOfLeaks(): void {
       it(`${name}: func throws at its n-th call, n = 1..15`, async () => {
         for (let n = 1; n <= 15; n++) {
           const failing = failingAt(oscillator, n, throwBoom);
-          const error = await leavesOnlyItsResultAsync(() => rejectionOf(call(failing, y0, { maxStep: 0.3 })));
+          const error = await leavesOnlyItsResultAsync(() =>
+            rejectionOf(call(failing, y0, { maxStep: 0.3 })),
+          );
           expect(error).to.equal(boom);
         }
       });
@@ -335,7 +362,9 @@ function testsOfLeaks(): void {
     it('solve with throwOnFailure: false leaves the partial result', () => {
       const pole: Field = (_t, { q, p }) => ({ q: tf.square(q), p });
       for (const options of [{}, { stepSize: 0.05 }, { maxNumSteps: 3 }, { method: 'rk4', maxNumSteps: 2 }]) {
-        const { y } = leavesOnlyItsResult(() => solve(pole, y0, [0, 0.1, 0.2, 2], { ...options, throwOnFailure: false }));
+        const { y } = leavesOnlyItsResult(() =>
+          solve(pole, y0, [0, 0.1, 0.2, 2], { ...options, throwOnFailure: false }),
+        );
         tf.dispose(tensorsIn(y));
       }
     });
@@ -383,13 +412,12 @@ function testsOfLeaks(): void {
       for (const method of ['dopri5', 'dopri8', 'adaptive_heun']) {
         leavesOnlyItsResult(() => {
           const iterator = iterate(oscillator, y0, { t0: 0, t1: 1, method });
-          for (;;) {
-            const next = tf.tidy(() => {
-              const result = iterator.next();
-              if (!result.done) result.value.interpolate(result.value.t); // belongs to this tidy
-              return result as never;
-            }) as ReturnType<typeof iterator.next>;
-            if (next.done) break;
+          let next!: ReturnType<typeof iterator.next>;
+          const advance = () => {
+            next = iterator.next();
+            if (!next.done) next.value.interpolate(next.value.t); // belongs to the tidy
+          };
+          for (tf.tidy(advance); !next.done; tf.tidy(advance)) {
             const { t, y } = next.value;
             expect(y.q.dataSync()[0]).to.be.closeTo(exact(t), 1e-4);
           }
@@ -457,12 +485,13 @@ function testsOfLeaks(): void {
       tf.dispose(tensorsIn(ys));
     });
 
-    it('belongs to the loop: what the consumer makes between two steps stays the consumer\'s', async () => {
+    it("belongs to the loop: what the consumer makes between two steps stays the consumer's", async () => {
       const made: tf.Tensor[] = [];
       for (const { y } of iterate(oscillator, y0, { ...open, t1: 0.5 })) made.push(tf.add(y.q, y.p));
-      for await (const { y } of iterateAsync(oscillator, y0, { ...open, t1: 0.5 })) made.push(tf.add(y.q, y.p));
-      await odeintAsync(oscillator, y0, [0, 0.5], { onAccept: ({ y }) => made.push(tf.neg(y.q)) }).then(({ q, p }) =>
-        tf.dispose([q, p]),
+      for await (const { y } of iterateAsync(oscillator, y0, { ...open, t1: 0.5 }))
+        made.push(tf.add(y.q, y.p));
+      await odeintAsync(oscillator, y0, [0, 0.5], { onAccept: ({ y }) => made.push(tf.neg(y.q)) }).then(
+        ({ q, p }) => tf.dispose([q, p]),
       );
       for (const tensor of made) expect(tensor.dataSync().every(Number.isFinite)).to.equal(true);
       tf.dispose(made);
@@ -532,7 +561,10 @@ function testsOfLeaks(): void {
   });
 
   it('random programs leave their results only', () => {
-    fc.assert(fc.property(program, runProgram), { numRuns: Number(process.env.FUZZ_RUNS ?? 150), seed: Number(process.env.FUZZ_SEED ?? 4) });
+    fc.assert(fc.property(program, runProgram), {
+      numRuns: Number(process.env.FUZZ_RUNS ?? 150),
+      seed: Number(process.env.FUZZ_SEED ?? 4),
+    });
   });
 }
 
@@ -556,7 +588,9 @@ const { tree } = fc.letrec<{ tree: Shapes }>((tie) => ({
     { maxDepth: 2 },
     shape,
     fc.record({ items: fc.array(tie('tree'), { minLength: 1, maxLength: 3 }) }),
-    fc.record({ record: fc.dictionary(fc.stringMatching(/^[a-c]$/), tie('tree'), { minKeys: 1, maxKeys: 3 }) }),
+    fc.record({
+      record: fc.dictionary(fc.stringMatching(/^[a-c]$/), tie('tree'), { minKeys: 1, maxKeys: 3 }),
+    }),
   ),
 }));
 const program: fc.Arbitrary<Program> = fc.record({
@@ -584,7 +618,17 @@ function mapTree(node: unknown, change: (leaf: tf.Tensor) => unknown): unknown {
   return Object.fromEntries(entries.map(([key, value]) => [key, mapTree(value, change)]));
 }
 
-function runProgram({ tree, method, stepSize, entry, failAt, failure, tidied, callbacks, ...rest }: Program): void {
+function runProgram({
+  tree,
+  method,
+  stepSize,
+  entry,
+  failAt,
+  failure,
+  tidied,
+  callbacks,
+  ...rest
+}: Program): void {
   const y0 = build(tree);
   const controller = new AbortController();
   let calls = 0;
@@ -598,7 +642,8 @@ function runProgram({ tree, method, stepSize, entry, failAt, failure, tidied, ca
       return leaf.rank % 2 === 0 ? leaf : tf.sub(t, leaf);
     });
   };
-  const seen = ({ y }: { y: TensorTree }) => expect(tensorsIn(y).some((leaf) => leaf.isDisposed)).to.equal(false);
+  const seen = ({ y }: { y: TensorTree }) =>
+    expect(tensorsIn(y).some((leaf) => leaf.isDisposed)).to.equal(false);
   const options = {
     method,
     stepSize,

@@ -92,7 +92,7 @@ export function describe(value: unknown): string {
     return `the string '${value.length > 40 ? `${value.slice(0, 40)}...` : value}'`;
   if (typeof value === 'function') return `a function${value.name ? ` '${value.name}'` : ''}`;
   if (typeof value !== 'object')
-    return value === undefined ? 'undefined' : `${typeof value} ${String(value)}`;
+    return value === undefined ? 'undefined' : `${typeof value} ${String(value as number)}`;
   if (isPromiseLike(value)) return 'a promise';
   if (Array.isArray(value)) {
     const shown = value.slice(0, 4).map((v) => (typeof v === 'object' ? describe(v) : String(v)));

@@ -1,3 +1,4 @@
+import { linearCombination } from './float64_combination.js';
 import type { SparseRow, StateSpace } from './space.js';
 import { nextAfter64 } from './time.js';
 
@@ -14,6 +15,7 @@ export interface Float64Tolerance {
  */
 export class Float64Space implements StateSpace<Float64Array> {
   readonly epsilon = Number.EPSILON;
+  readonly garbageCollected = true;
   private readonly pool: Float64Array[] = [];
   /* Buffers in the pool. Its length stays: an array that shrinks and grows reallocates. */
   private free = 0;
@@ -121,90 +123,3 @@ function largest(values: Float64Array): number {
   for (let i = 0; i < values.length; i++) max = Math.max(max, Math.abs(values[i]));
   return max;
 }
-
-/**
- * `out = y + h sum_j a_j k_j`. Up to four elements at a time, whose sums stay in registers: for small systems one loop
- * over the elements inside one over the terms would cost more than the arithmetic.
- */
-function linearCombination(
-  out: Float64Array,
-  y: Float64Array,
-  h: number,
-  row: SparseRow,
-  ks: readonly Float64Array[],
-): void {
-  const n = out.length;
-  let i = 0;
-  for (; i + 4 <= n; i += 4) combineFour(out, y, h, row, ks, i);
-  if (i + 3 === n) combineThree(out, y, h, row, ks, i);
-  else if (i + 2 === n) combineTwo(out, y, h, row, ks, i);
-  else if (i + 1 === n) combineOne(out, y, h, row, ks, i);
-}
-
-/** Elements `i` and following of a linear combination. */
-type Block = (
-  out: Float64Array,
-  y: Float64Array,
-  h: number,
-  row: SparseRow,
-  ks: readonly Float64Array[],
-  i: number,
-) => void;
-
-const combineFour: Block = (out, y, h, { indices, values }, ks, i) => {
-  const terms = indices.length;
-  let p = 0;
-  let q = 0;
-  let r = 0;
-  let s = 0;
-  for (let j = 0; j < terms; j++) {
-    const a = values[j];
-    const k = ks[indices[j]];
-    p += a * k[i];
-    q += a * k[i + 1];
-    r += a * k[i + 2];
-    s += a * k[i + 3];
-  }
-  out[i] = y[i] + h * p;
-  out[i + 1] = y[i + 1] + h * q;
-  out[i + 2] = y[i + 2] + h * r;
-  out[i + 3] = y[i + 3] + h * s;
-};
-
-const combineThree: Block = (out, y, h, { indices, values }, ks, i) => {
-  const terms = indices.length;
-  let p = 0;
-  let q = 0;
-  let r = 0;
-  for (let j = 0; j < terms; j++) {
-    const a = values[j];
-    const k = ks[indices[j]];
-    p += a * k[i];
-    q += a * k[i + 1];
-    r += a * k[i + 2];
-  }
-  out[i] = y[i] + h * p;
-  out[i + 1] = y[i + 1] + h * q;
-  out[i + 2] = y[i + 2] + h * r;
-};
-
-const combineTwo: Block = (out, y, h, { indices, values }, ks, i) => {
-  const terms = indices.length;
-  let p = 0;
-  let q = 0;
-  for (let j = 0; j < terms; j++) {
-    const a = values[j];
-    const k = ks[indices[j]];
-    p += a * k[i];
-    q += a * k[i + 1];
-  }
-  out[i] = y[i] + h * p;
-  out[i + 1] = y[i + 1] + h * q;
-};
-
-const combineOne: Block = (out, y, h, { indices, values }, ks, i) => {
-  const terms = indices.length;
-  let p = 0;
-  for (let j = 0; j < terms; j++) p += values[j] * ks[indices[j]][i];
-  out[i] = y[i] + h * p;
-};

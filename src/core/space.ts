@@ -38,6 +38,8 @@ export function sparseRow(coefficients: ArrayLike<number>): SparseRow {
 export interface StateSpace<S> {
   /** Spacing of numbers near 1 in the state's dtype. */
   readonly epsilon: number;
+  /** Set where nothing is freed by hand, so that `adopt` and `disown` do nothing: each evaluation then skips them. */
+  readonly garbageCollected?: boolean;
   /** Next representable time after `t` in the dtype in which the vector field sees it; `sign` gives the side. */
   nextTime(t: number, sign: number): number;
   /** `y + h sum_j a_j k_j` over the nonzero entries of a row, as a new state. */

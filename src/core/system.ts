@@ -10,12 +10,15 @@ export function newStats(): SolveStats {
 export class System<S> {
   private lower = -Infinity;
   private upper = Infinity;
+  private readonly adopts: boolean;
 
   constructor(
     readonly space: StateSpace<S>,
     private readonly field: (t: number, y: S) => S,
     readonly stats: SolveStats,
-  ) {}
+  ) {
+    this.adopts = !space.garbageCollected;
+  }
 
   /**
    * Bounds the times the vector field may see. At a discontinuity the steps on both sides meet in one `t`; each is
@@ -35,6 +38,7 @@ export class System<S> {
   evaluate(t: number, y: S): S {
     this.stats.nfe++;
     const seen = t < this.lower ? this.lower : t > this.upper ? this.upper : t;
-    return this.space.adopt(this.field(seen, y));
+    const dy = this.field(seen, y);
+    return this.adopts ? this.space.adopt(dy) : dy;
   }
 }

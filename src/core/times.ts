@@ -7,12 +7,17 @@ export type TimeGrid = readonly number[] | Float64Array | Float32Array | Tensor1
 
 /** Reads and checks output times. A tensor is read from its device. */
 export function readTimes(t: unknown): Float64Array {
-  return checkTimes(isTensor(t) ? fromTensor(t, t.dataSync()) : t);
+  return checkTimes(isTensor(t) ? fromTensor(t, alive(t).dataSync()) : t);
 }
 
 /** `readTimes` for backends without synchronous reads. */
 export async function readTimesAsync(t: unknown): Promise<Float64Array> {
-  return checkTimes(isTensor(t) ? fromTensor(t, await t.data()) : t);
+  return checkTimes(isTensor(t) ? fromTensor(t, await alive(t).data()) : t);
+}
+
+function alive(t: Tensor): Tensor {
+  if (t.isDisposed) throw new InvalidArgumentError('t is disposed; expected a tensor that is still alive.');
+  return t;
 }
 
 function fromTensor(t: Tensor, values: ArrayLike<number>): Float64Array {
