@@ -39,12 +39,13 @@ export interface BacksolveProblem {
 }
 
 /** Gradients of a loss. They belong to the scope of the caller. */
-export interface BacksolveGradients {
+/* eslint-disable-next-line @typescript-eslint/consistent-type-definitions -- tf.tidy returns types, not interfaces */
+export type AdjointGradients = {
   toState: Tensor[];
   toParameters: Tensor[];
   /** `dL/dt`, one per output time. */
   toTimes: Tensor;
-}
+};
 
 /**
  * The continuous adjoint: from the last output time back to the first solves
@@ -62,35 +63,36 @@ export function backsolve(
   problem: BacksolveProblem,
   states: readonly Tensor[],
   cotangents: readonly Tensor[],
-): BacksolveGradients {
+): AdjointGradients {
   const { times, parameters } = problem;
   return tidy(() => {
     const last = times.length - 1;
-    let adjoint = rows(cotangents, last);
+    let adjoint = rowsOf(cotangents, last);
     let quadratures: Tensor[] = parameters.map((variable) => zerosLike(variable));
     const toTimes: Tensor[] = new Array<Tensor>(times.length).fill(zeros([]));
     let nextStep: number | null = null;
     for (let i = last; i > 0; i--) {
-      const y = rows(states, i);
-      toTimes[i] = slopeAlong(problem, times[i], y, rows(cotangents, i));
+      const y = rowsOf(states, i);
+      toTimes[i] = slopeAlong(problem.field, times[i], y, rowsOf(cotangents, i));
       const end = backOneInterval(problem, i, [...y, ...adjoint], quadratures, nextStep);
       nextStep = end.nextStep;
       quadratures = end.quadratures;
-      if (i === 1) toTimes[0] = neg(slopeAlong(problem, times[0], rows(states, 0), end.adjoint));
-      adjoint = end.adjoint.map((a, leaf) => add(a, rows(cotangents, i - 1)[leaf]));
+      if (i === 1) toTimes[0] = neg(slopeAlong(problem.field, times[0], rowsOf(states, 0), end.adjoint));
+      adjoint = end.adjoint.map((a, leaf) => add(a, rowsOf(cotangents, i - 1)[leaf]));
     }
     return { toState: adjoint, toParameters: quadratures, toTimes: stack(toTimes) };
   });
 }
 
-const rows = (leaves: readonly Tensor[], i: number): Tensor[] =>
+/** Row `i` of leaves `[T, ...shape]`. */
+export const rowsOf = (leaves: readonly Tensor[], i: number): Tensor[] =>
   leaves.map((leaf) => {
     const [, ...shape] = leaf.shape;
     return reshape(slice(leaf, [i, ...shape.map(() => 0)], [1, ...shape]), shape);
   });
 
-/* <g, f(t, y)>: how the loss changes when an output time moves. */
-function slopeAlong({ field }: BacksolveProblem, t: number, y: Tensor[], g: Tensor[]): Tensor {
+/** `<g, f(t, y)>`: how the loss changes when an output time moves. */
+export function slopeAlong(field: LeafField, t: number, y: Tensor[], g: Tensor[]): Tensor {
   const products = field.call(scalar(t), y).map((slope, leaf) => sum(mul(slope, g[leaf])));
   return products.reduce((total, product) => add(total, product));
 }

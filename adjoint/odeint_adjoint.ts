@@ -11,12 +11,19 @@ import { isTensor, unflattenTree, type TensorTree } from '../src/core/tree.js';
 import type { TensorFunc, TensorOptions, TreeLike } from '../src/core/types.js';
 import { discoverVariables, requireGradients } from '../src/core/vjp.js';
 import { solveGridSync } from '../src/odeint_with.js';
-import { backsolve, type BacksolveProblem } from './backsolve.js';
+import type { BacksolveProblem } from './backsolve.js';
+import { backsolveMode, checkpointMode, type AdjointMode, type ForwardSolve } from './modes.js';
 
 /** Options of the backward solve. Those left out are taken from the forward solve. */
 export interface AdjointOptions {
-  /** How the gradient is computed. Default `'backsolve'`. */
-  adjoint?: 'backsolve';
+  /**
+   * How the gradient is computed. `'backsolve'` (default) solves the augmented system backward in time, at a memory
+   * that does not grow with the steps; `'checkpoint'` differentiates the steps themselves: the exact gradient of what
+   * was computed.
+   */
+  adjoint?: 'backsolve' | 'checkpoint';
+  /** States that `'checkpoint'` keeps; the steps between them are run again. Default: all of them. */
+  checkpoints?: number;
   /** The variables to differentiate; by default the trainable ones that `func` reads are found. */
   params?: readonly Variable[];
   /** Method of the backward solve. */
@@ -49,6 +56,7 @@ export interface AdjointOptions {
 
 const adjointNames = [
   'adjoint',
+  'checkpoints',
   'params',
   'adjointMethod',
   'adjointRtol',
@@ -95,25 +103,44 @@ export function odeintAdjoint<Y extends TensorTree, Args = unknown>(
   const forward: AnyOptions = { ...options };
   for (const name of adjointNames) delete (forward as AdjointOptions)[name];
   const stepper = resolveMethod(forward.method);
-  checkMode(options.adjoint);
+  const mode = checkMode(options.adjoint);
+  checkCheckpoints(options.checkpoints, mode);
   const field = leafField(func as unknown as TensorField<never>, y0, forward.args);
   const times = readTimes(t);
   const backward = backwardProblem(field, times, forward, options);
-  const solve = (start: unknown) =>
-    solveGridSync(stepper, func, start, times, forward, { extraOptions: adjointNames }).y as TensorTree;
-  if (!isTapeActive()) return solve(y0) as TreeLike<Y>;
+  const extraOptions = adjointNames;
+  const solve: ForwardSolve = { func, field, stepper, times, options: forward, extraOptions };
+  if (!isTapeActive())
+    return solveGridSync(stepper, func, y0, times, forward, { extraOptions }).y as TreeLike<Y>;
   requireGradients();
   const parameters = options.params ? checkParams(options.params) : findVariables(field, times[0]);
-  const moving = isTensor(t) ? t : null;
-  return record(field, solve, { ...backward, parameters }, moving) as TreeLike<Y>;
+  const way =
+    mode === 'checkpoint'
+      ? checkpointMode(solve, parameters, options.checkpoints ?? Infinity)
+      : backsolveMode(solve, { ...backward, parameters });
+  return record(solve, way, parameters, isTensor(t) ? t : null) as TreeLike<Y>;
 }
 
-function checkMode(mode: unknown): void {
-  if (mode === undefined || mode === 'backsolve') return;
-  const suggestion = typeof mode === 'string' && nearest(mode, ['backsolve']);
+const modes = ['backsolve', 'checkpoint'] as const;
+type Mode = (typeof modes)[number];
+
+function checkMode(mode: unknown = 'backsolve'): Mode {
+  if (modes.includes(mode as Mode)) return mode as Mode;
+  const suggestion = typeof mode === 'string' && nearest(mode, modes);
   throw new InvalidArgumentError(
-    `adjoint is ${describe(mode)}; ${suggestion ? `did you mean '${suggestion}'?` : "expected 'backsolve'."}`,
+    `adjoint is ${describe(mode)}; ` +
+      (suggestion ? `did you mean '${suggestion}'?` : "expected 'backsolve' or 'checkpoint'."),
   );
+}
+
+function checkCheckpoints(checkpoints: unknown, mode: Mode): void {
+  if (checkpoints === undefined) return;
+  if (mode !== 'checkpoint') {
+    throw new InvalidArgumentError("checkpoints is an option of adjoint: 'checkpoint'; set that too.");
+  }
+  if (!(Number.isInteger(checkpoints) && (checkpoints as number) > 0)) {
+    throw new InvalidArgumentError(`checkpoints is ${describe(checkpoints)}; expected a positive integer.`);
+  }
 }
 
 function checkParams(params: readonly Variable[]): readonly Variable[] {
@@ -168,32 +195,28 @@ function commonOf({ signal, maxNumSteps, stepT, jumpT, stepSize }: AnyOptions): 
  * since those a custom gradient closes over get nothing.
  */
 function record(
-  field: LeafField,
-  solve: (y0: unknown) => TensorTree,
-  problem: BacksolveProblem,
+  { field, times }: ForwardSolve,
+  mode: AdjointMode,
+  parameters: readonly Variable[],
   moving: Tensor | null,
 ): TensorTree {
   const { structure, leaves } = field;
-  const { times, parameters } = problem;
   const sizes = leaves.map((leaf) => leaf.size);
   const shapes = leaves.map((leaf) => [times.length, ...leaf.shape]);
   const toLeaves = (flat: Tensor): Tensor[] =>
     (sizes.length === 1 ? [flat] : split(flat, sizes, 1)).map((leaf, i) => reshape(leaf, shapes[i]));
   const solution = customGrad((...inputs) => {
     const save = inputs.pop() as unknown as (tensors: Tensor[]) => void;
-    const states = flatten(
-      solve(unflattenTree(structure, inputs.slice(0, leaves.length) as Tensor[])),
-      times.length,
-    );
-    save([states]);
+    const { states, carry } = mode.forward(inputs.slice(0, leaves.length) as Tensor[]);
+    const flat = flatten(states, times.length);
+    save([flat, ...carry]);
     return {
-      value: states,
-      gradFunc: (dy: Tensor, saved: Tensor[]) => {
+      value: flat,
+      gradFunc: (dy: Tensor, [saved, ...carried]: Tensor[]) => {
         refuseSecondOrder();
-        const gradients = gradientOrForgotten(() =>
-          withFreshTape(() => backsolve(problem, toLeaves(saved[0]), toLeaves(dy))),
+        const { toState, toParameters, toTimes } = gradientOrForgotten(() =>
+          withFreshTape(() => mode.backward(toLeaves(saved), carried, toLeaves(dy))),
         );
-        const { toState, toParameters, toTimes } = gradients;
         return [...toState, ...(moving ? [toTimes] : []), ...toParameters];
       },
     };
@@ -202,14 +225,9 @@ function record(
   return unflattenTree(structure, toLeaves(solution(...inputs)));
 }
 
-function flatten(tree: TensorTree, times: number): Tensor {
-  const leaves: Tensor[] = [];
-  const visit = (node: TensorTree): void => {
-    if (isTensor(node)) leaves.push(reshape(node, [times, node.size / times]));
-    else Object.values(node as Record<string, TensorTree>).forEach(visit);
-  };
-  visit(tree);
-  return leaves.length === 1 ? leaves[0] : concat(leaves, 1);
+function flatten(leaves: readonly Tensor[], times: number): Tensor {
+  const flat = leaves.map((leaf) => reshape(leaf, [times, leaf.size / times]));
+  return flat.length === 1 ? flat[0] : concat(flat, 1);
 }
 
 function refuseSecondOrder(): void {

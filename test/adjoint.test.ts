@@ -70,7 +70,14 @@ function gradients(name: string, solver: typeof odeint, options: object) {
 
 onBackends(['cpu', 'wasm', 'tensorflow'], () => {
   describe('gradients agree with sensitivity equations', () => {
-    const solvers = { 'odeint (tape)': odeint, 'odeintAdjoint (backsolve)': odeintAdjoint as typeof odeint };
+    const checkpoint = (n?: number) => (func: never, y0: never, t: never, options: object) =>
+      odeintAdjoint(func, y0, t, { ...options, adjoint: 'checkpoint', checkpoints: n });
+    const solvers = {
+      'odeint (tape)': odeint,
+      'odeintAdjoint (backsolve)': odeintAdjoint as typeof odeint,
+      'odeintAdjoint (checkpoint)': checkpoint() as unknown as typeof odeint,
+      'odeintAdjoint (checkpoint, 3 states)': checkpoint(3) as unknown as typeof odeint,
+    };
     for (const [title, solver] of Object.entries(solvers)) {
       for (const [name, { sensitivities }] of Object.entries(cases)) {
         it(`${title}: ${name}`, () => {
