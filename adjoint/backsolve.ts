@@ -36,6 +36,11 @@ export interface BacksolveProblem {
   rtol: readonly number[];
   atol: readonly number[];
   norm: 'full' | 'seminorm' | TensorNorm;
+  /**
+   * The forward solution at any time, as leaves in the scope of the caller; `null` solves it backward together with
+   * its cotangent.
+   */
+  trajectory: ((t: number) => Tensor[]) | null;
 }
 
 /** Gradients of a loss. They belong to the scope of the caller. */
@@ -74,7 +79,13 @@ export function backsolve(
     for (let i = last; i > 0; i--) {
       const y = rowsOf(states, i);
       toTimes[i] = slopeAlong(problem.field, times[i], y, rowsOf(cotangents, i));
-      const end = backOneInterval(problem, i, [...y, ...adjoint], quadratures, nextStep);
+      const end = backOneInterval(
+        problem,
+        i,
+        problem.trajectory ? adjoint : [...y, ...adjoint],
+        quadratures,
+        nextStep,
+      );
       nextStep = end.nextStep;
       quadratures = end.quadratures;
       if (i === 1) toTimes[0] = neg(slopeAlong(problem.field, times[0], rowsOf(states, 0), end.adjoint));
@@ -121,27 +132,27 @@ function backOneInterval(
     y0: undefined,
     readsAreFree: false,
   });
+  const leaves = problem.field.leaves.length;
   let end: Tensor[] = [];
   const size = runSync(
     consumeSteps(solve, false, (step) => {
       if (step.t1 !== interval[1]) return;
-      const leaves = main.length / 2;
-      end = [...space.unpack(step.y1).slice(leaves), ...space.quadratures(step.y1)].map((part) =>
+      end = [...space.unpack(step.y1).slice(-leaves), ...space.quadratures(step.y1)].map((part) =>
         clone(part),
       );
     }),
   );
-  const leaves = main.length / 2;
   return { adjoint: end.slice(0, leaves), quadratures: end.slice(leaves), nextStep: size };
 }
 
-function augmentedSpace({ field, parameters, rtol, atol, norm }: BacksolveProblem): TensorSpace {
+function augmentedSpace({ field, parameters, rtol, atol, norm, trajectory }: BacksolveProblem): TensorSpace {
   const shapes = field.leaves.map((leaf) => leaf.shape);
+  const both = <T>(values: readonly T[]): readonly T[] => (trajectory ? values : [...values, ...values]);
   return new TensorSpace(
-    [...shapes, ...shapes],
+    both(shapes),
     {
-      rtol: [...rtol, ...rtol],
-      atol: [...atol, ...atol],
+      rtol: both(rtol),
+      atol: both(atol),
       norm: norm === 'full' || norm === 'seminorm' ? 'rms' : norm,
     },
     parameters.length > 0
@@ -150,21 +161,16 @@ function augmentedSpace({ field, parameters, rtol, atol, norm }: BacksolveProble
   );
 }
 
-/* (y, a) -> (f, -a^T df/dy, -a^T df/dp). */
-function augmentedField({ field, parameters }: BacksolveProblem, space: TensorSpace) {
+/* (y, a) -> (f, -a^T df/dy, -a^T df/dp), without the first where y is known. */
+function augmentedField({ field, parameters, trajectory }: BacksolveProblem, space: TensorSpace) {
   const leaves = field.leaves.length;
   return (t: number, parts: TensorState): TensorState =>
     scoped(() => {
       const main = space.unpack(parts);
-      const cotangents = main.slice(leaves).map((a) => neg(a));
-      const { derivative, toState, toParameters } = vjp(
-        field,
-        scalar(t),
-        main.slice(0, leaves),
-        parameters,
-        cotangents,
-      );
-      const all = [...space.pack([...derivative, ...toState]), ...toParameters];
+      const cotangents = main.slice(-leaves).map((a) => neg(a));
+      const y = trajectory ? trajectory(t) : main.slice(0, leaves);
+      const { derivative, toState, toParameters } = vjp(field, scalar(t), y, parameters, cotangents);
+      const all = [...space.pack(trajectory ? toState : [...derivative, ...toState]), ...toParameters];
       return all.map((part) => engine().keep(ownedByScope(part)));
     });
 }

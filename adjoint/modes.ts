@@ -23,6 +23,7 @@ import type { TensorSpace, TensorState } from '../src/core/tensor_space.js';
 import { vjp } from '../src/core/vjp.js';
 import { solveGridSync } from '../src/odeint_with.js';
 import { flattenTree, unflattenTree } from '../src/core/tree.js';
+import { RecordedTrajectory } from './trajectory.js';
 import { backsolve, rowsOf, slopeAlong, type AdjointGradients, type BacksolveProblem } from './backsolve.js';
 import { recordSolve, reverseSolve, type Recording } from './checkpoint.js';
 
@@ -61,50 +62,89 @@ export function backsolveMode(solve: ForwardSolve, problem: BacksolveProblem): A
   };
 }
 
+/** Explicit Runge-Kutta steps, the only ones whose adjoint is known. */
+function rungeKutta(stepper: Stepper, mode: string): ExplicitRungeKutta {
+  if (stepper instanceof ExplicitRungeKutta) return stepper;
+  throw new InvalidArgumentError(
+    `adjoint '${mode}' runs the steps of explicit Runge-Kutta methods again, and '${stepper.name}' is none of them; ` +
+      "use adjoint: 'backsolve'.",
+  );
+}
+
 /** The exact discrete adjoint: carries the states before some of the steps. */
 export function checkpointMode(
   solve: ForwardSolve,
   parameters: readonly Variable[],
   checkpoints: number,
 ): AdjointMode {
-  const { func, field, stepper, times, options, extraOptions } = solve;
-  if (!(stepper instanceof ExplicitRungeKutta)) {
-    throw new InvalidArgumentError(
-      `adjoint 'checkpoint' knows the adjoint of explicit Runge-Kutta methods, and '${stepper.name}' is none of them; ` +
-        "use adjoint: 'backsolve'.",
-    );
-  }
-  let problem!: Problem<TensorState>;
-  let recording!: Recording<TensorState>;
+  const stepper = rungeKutta(solve.stepper, 'checkpoint');
+  return recordingMode(solve, checkpoints, (recorded, states, cotangents) =>
+    sweepBack(solve, stepper, recorded, parameters, checkpoints, states, cotangents),
+  );
+}
+
+/** The continuous adjoint along the forward solution: carries the states before all of the steps. */
+export function interpolatingMode(solve: ForwardSolve, backward: BacksolveProblem): AdjointMode {
+  const stepper = rungeKutta(solve.stepper, 'interpolating');
+  return recordingMode(solve, Infinity, ({ problem, recording }, states, cotangents) => {
+    const trajectory = new RecordedTrajectory(problem, stepper, recording);
+    try {
+      return backsolve({ ...backward, trajectory: (t) => trajectory.at(t) }, states, cotangents);
+    } finally {
+      trajectory.dispose();
+    }
+  });
+}
+
+/** A forward solve and what it recorded. */
+interface Recorded {
+  problem: Problem<TensorState>;
+  recording: Recording<TensorState>;
+}
+
+/* The states that are kept travel as tensors the tape owns, so that a gradient nobody asks for leaks nothing. */
+function recordingMode(
+  { func, field, stepper, times, options, extraOptions }: ForwardSolve,
+  checkpoints: number,
+  backward: (
+    recorded: Recorded,
+    states: readonly Tensor[],
+    cotangents: readonly Tensor[],
+  ) => AdjointGradients,
+): AdjointMode {
+  let recorded!: Recorded;
   let parts = 1;
   return {
     forward: (start) => {
       const y0 = unflattenTree(field.structure, start);
-      problem = prepare(stepper, func, y0, times, options, extraOptions).problem as Problem<TensorState>;
+      const problem = prepare(stepper, func, y0, times, options, extraOptions)
+        .problem as Problem<TensorState>;
       const archive = problem.space.sibling() as TensorSpace;
       try {
-        const solved = runSync(recordSolve(problem, times, checkpoints, archive));
-        recording = solved.recording;
-        parts = solved.outputs[0].length;
+        const { recording, outputs } = runSync(recordSolve(problem, times, checkpoints, archive));
+        recorded = { problem, recording };
+        parts = outputs[0].length;
         const carry = [...recording.kept.values()].flat().map((part) => part.clone());
-        return { states: tidy(() => archive.stack(solved.outputs)), carry };
+        return { states: tidy(() => archive.stack(outputs)), carry };
       } finally {
         archive.releaseAll();
       }
     },
     backward: (states, carry, cotangents) => {
+      const { problem, recording } = recorded;
       const kept = new Map<number, TensorState>();
       [...recording.kept.keys()].forEach((n, i) => kept.set(n, carry.slice(i * parts, (i + 1) * parts)));
-      const sweep = { steps: recording.steps, kept };
-      return tidy(() => sweepBack(solve, problem, sweep, parameters, checkpoints, states, cotangents));
+      return tidy(() =>
+        backward({ problem, recording: { steps: recording.steps, kept } }, states, cotangents),
+      );
     },
   };
 }
 
 function sweepBack(
-  { field, stepper, times }: ForwardSolve,
-  problem: Problem<TensorState>,
-  recording: Recording<TensorState>,
+  { field, times }: ForwardSolve,
+  stepper: ExplicitRungeKutta,
+  { problem, recording }: Recorded,
   parameters: readonly Variable[],
   checkpoints: number,
   states: readonly Tensor[],
@@ -127,7 +167,7 @@ function sweepBack(
     const lambda = reverseSolve({
       system,
       stepper,
-      tableau: (stepper as ExplicitRungeKutta).tableau,
+      tableau: stepper.tableau,
       times,
       recording,
       checkpoints,

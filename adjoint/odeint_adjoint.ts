@@ -12,16 +12,23 @@ import type { TensorFunc, TensorOptions, TreeLike } from '../src/core/types.js';
 import { discoverVariables, requireGradients } from '../src/core/vjp.js';
 import { solveGridSync } from '../src/odeint_with.js';
 import type { BacksolveProblem } from './backsolve.js';
-import { backsolveMode, checkpointMode, type AdjointMode, type ForwardSolve } from './modes.js';
+import {
+  backsolveMode,
+  checkpointMode,
+  interpolatingMode,
+  type AdjointMode,
+  type ForwardSolve,
+} from './modes.js';
 
 /** Options of the backward solve. Those left out are taken from the forward solve. */
 export interface AdjointOptions {
   /**
    * How the gradient is computed. `'backsolve'` (default) solves the augmented system backward in time, at a memory
    * that does not grow with the steps; `'checkpoint'` differentiates the steps themselves: the exact gradient of what
-   * was computed.
+   * was computed. `'interpolating'` solves backward for the cotangent alone and reads the state from the forward
+   * solution, of which it keeps one state per step: for problems whose reversed state drifts.
    */
-  adjoint?: 'backsolve' | 'checkpoint';
+  adjoint?: 'backsolve' | 'checkpoint' | 'interpolating';
   /** States that `'checkpoint'` keeps; the steps between them are run again. Default: all of them. */
   checkpoints?: number;
   /** The variables to differentiate; by default the trainable ones that `func` reads are found. */
@@ -114,14 +121,17 @@ export function odeintAdjoint<Y extends TensorTree, Args = unknown>(
     return solveGridSync(stepper, func, y0, times, forward, { extraOptions }).y as TreeLike<Y>;
   requireGradients();
   const parameters = options.params ? checkParams(options.params) : findVariables(field, times[0]);
+  const augmented = { ...backward, parameters };
   const way =
     mode === 'checkpoint'
       ? checkpointMode(solve, parameters, options.checkpoints ?? Infinity)
-      : backsolveMode(solve, { ...backward, parameters });
+      : mode === 'interpolating'
+        ? interpolatingMode(solve, augmented)
+        : backsolveMode(solve, augmented);
   return record(solve, way, parameters, isTensor(t) ? t : null) as TreeLike<Y>;
 }
 
-const modes = ['backsolve', 'checkpoint'] as const;
+const modes = ['backsolve', 'checkpoint', 'interpolating'] as const;
 type Mode = (typeof modes)[number];
 
 function checkMode(mode: unknown = 'backsolve'): Mode {
@@ -129,7 +139,7 @@ function checkMode(mode: unknown = 'backsolve'): Mode {
   const suggestion = typeof mode === 'string' && nearest(mode, modes);
   throw new InvalidArgumentError(
     `adjoint is ${describe(mode)}; ` +
-      (suggestion ? `did you mean '${suggestion}'?` : "expected 'backsolve' or 'checkpoint'."),
+      (suggestion ? `did you mean '${suggestion}'?` : `expected one of ${modes.join(', ')}.`),
   );
 }
 
@@ -181,6 +191,7 @@ function backwardProblem(
     rtol: leafTolerances('rtol', options.adjointRtol ?? rtol, structure, 1e-5, 2 ** -23),
     atol: leafTolerances('atol', options.adjointAtol ?? atol, structure, 1e-6, 2 ** -23),
     norm: adjointNorm,
+    trajectory: null,
   };
 }
 

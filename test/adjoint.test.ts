@@ -75,6 +75,8 @@ onBackends(['cpu', 'wasm', 'tensorflow'], () => {
     const solvers = {
       'odeint (tape)': odeint,
       'odeintAdjoint (backsolve)': odeintAdjoint as typeof odeint,
+      'odeintAdjoint (interpolating)': ((func: never, y0: never, t: never, options: object) =>
+        odeintAdjoint(func, y0, t, { ...options, adjoint: 'interpolating' })) as unknown as typeof odeint,
       'odeintAdjoint (checkpoint)': checkpoint() as unknown as typeof odeint,
       'odeintAdjoint (checkpoint, 3 states)': checkpoint(3) as unknown as typeof odeint,
     };

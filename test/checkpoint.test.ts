@@ -31,10 +31,13 @@ function gradients(solver: typeof odeint, w: tf.Variable, options: Options): num
     return [...byVariable.dataSync(), ...toStart.dataSync(), ...toTimes.dataSync()];
   });
 }
-const byCheckpoints =
-  (checkpoints?: number): typeof odeint =>
+const byCheckpoints = (checkpoints?: number): typeof odeint =>
   ((func: TensorFunc<tf.Tensor>, y0: tf.Tensor, t: number[], options: Options) =>
-    odeintAdjoint(func, y0, t, { ...options, adjoint: 'checkpoint', checkpoints })) as unknown as typeof odeint;
+    odeintAdjoint(func, y0, t, {
+      ...options,
+      adjoint: 'checkpoint',
+      checkpoints,
+    })) as unknown as typeof odeint;
 
 function expectClose(actual: number[], expected: number[], relative: number): void {
   const scale = Math.max(...expected.map(Math.abs));
@@ -57,10 +60,16 @@ describe("odeintAdjoint with adjoint: 'checkpoint'", () => {
   }
 
   it('keeps to its side of a jump, as the forward solve does', () => {
-    const func: TensorFunc<tf.Tensor> = (t, y) => tf.mul(tf.where(tf.less(t, 1), tf.mul(w, 1), tf.mul(w, -2)), y);
+    const func: TensorFunc<tf.Tensor> = (t, y) =>
+      tf.mul(tf.where(tf.less(t, 1), tf.mul(w, 1), tf.mul(w, -2)), y);
     // y(2) = y0 exp(w - 2 w): dy/dw = -y0 exp(-w).
     const loss = () => {
-      const ys = odeintAdjoint(func, tf.scalar(1), [0, 2], { adjoint: 'checkpoint', jumpT: [1], rtol: 1e-6, atol: 1e-6 });
+      const ys = odeintAdjoint(func, tf.scalar(1), [0, 2], {
+        adjoint: 'checkpoint',
+        jumpT: [1],
+        rtol: 1e-6,
+        atol: 1e-6,
+      });
       return tf.sum(tf.slice(ys, [1], [1])) as tf.Scalar;
     };
     const found = tf.tidy(() => tf.variableGrads(loss, [w]).grads[w.name].dataSync()[0]);
@@ -75,7 +84,14 @@ describe("odeintAdjoint with adjoint: 'checkpoint'", () => {
         return tf.mul(tf.neg(w), y);
       };
       const loss = () =>
-        tf.sum(odeintAdjoint(func, tf.scalar(1), [0, 1], { method: 'rk4', stepSize, adjoint: 'checkpoint', checkpoints })) as tf.Scalar;
+        tf.sum(
+          odeintAdjoint(func, tf.scalar(1), [0, 1], {
+            method: 'rk4',
+            stepSize,
+            adjoint: 'checkpoint',
+            checkpoints,
+          }),
+        ) as tf.Scalar;
       tf.tidy(() => void tf.variableGrads(loss, [w]));
       return most;
     };
@@ -95,7 +111,15 @@ describe("odeintAdjoint with adjoint: 'checkpoint'", () => {
     const count = (checkpoints?: number): number => {
       calls = 0;
       const loss = () =>
-        tf.sum(odeintAdjoint(func, tf.scalar(1), [0, 1], { method: 'euler', stepSize: 1 / steps, adjoint: 'checkpoint', checkpoints, params: [w] })) as tf.Scalar;
+        tf.sum(
+          odeintAdjoint(func, tf.scalar(1), [0, 1], {
+            method: 'euler',
+            stepSize: 1 / steps,
+            adjoint: 'checkpoint',
+            checkpoints,
+            params: [w],
+          }),
+        ) as tf.Scalar;
       tf.tidy(() => void tf.variableGrads(loss, [w]));
       return calls;
     };
@@ -114,7 +138,8 @@ describe("odeintAdjoint with adjoint: 'checkpoint'", () => {
     tf.tidy(() => void odeint(func, tf.scalar(1), [0, 1], options && { method: 'dopri5', stepSize: 0.05 }));
     const forward = calls;
     calls = 0;
-    const loss = () => tf.sum(odeintAdjoint(func, tf.scalar(1), [0, 1], { ...options, adjoint: 'checkpoint' })) as tf.Scalar;
+    const loss = () =>
+      tf.sum(odeintAdjoint(func, tf.scalar(1), [0, 1], { ...options, adjoint: 'checkpoint' })) as tf.Scalar;
     tf.tidy(() => void tf.variableGrads(loss, [w]));
     expect(calls / forward).to.be.at.most(3);
   });
@@ -127,7 +152,8 @@ describe("odeintAdjoint with adjoint: 'checkpoint'", () => {
       return tf.mul(w, tf.square(y));
     };
     const y0 = tf.scalar(0.3);
-    const solve = () => odeintAdjoint(func, y0, [0, 0.5, 1], { adjoint: 'checkpoint', checkpoints: 2, method: 'bosh3' });
+    const solve = () =>
+      odeintAdjoint(func, y0, [0, 0.5, 1], { adjoint: 'checkpoint', checkpoints: 2, method: 'bosh3' });
     const run = () => tf.tidy(() => void tf.variableGrads(() => tf.sum(solve()) as tf.Scalar, [w]));
     run();
     const total = calls;
@@ -148,9 +174,13 @@ describe("odeintAdjoint with adjoint: 'checkpoint'", () => {
   });
 
   it('explains what it cannot use', () => {
-    const call = (options: object) => () => odeintAdjoint(oscillator(w), tf.tensor1d([1, 0]), [0, 1], options);
+    const call = (options: object) => () =>
+      odeintAdjoint(oscillator(w), tf.tensor1d([1, 0]), [0, 1], options);
     expect(call({ adjoint: 'chekpoint' })).to.throw(InvalidArgumentError, /did you mean 'checkpoint'/);
-    expect(call({ adjoint: 'checkpoint', checkpoints: 0 })).to.throw(InvalidArgumentError, /positive integer/);
+    expect(call({ adjoint: 'checkpoint', checkpoints: 0 })).to.throw(
+      InvalidArgumentError,
+      /positive integer/,
+    );
     expect(call({ checkpoints: 3 })).to.throw(InvalidArgumentError, /adjoint: 'checkpoint'/);
   });
 });
