@@ -3,6 +3,11 @@
  *
  * @module
  */
+import { repairGradients, restoreStockGradients, verifyGradients } from './core/gradient_repair.js';
+
+verifyGradients();
+
+export { repairGradients, restoreStockGradients };
 export { odeint, odeintAsync } from './odeint.js';
 export { odeintWith } from './odeint_with.js';
 export { odeintDense, odeintDenseAsync, type DenseSolution } from './dense.js';

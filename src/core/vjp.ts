@@ -12,6 +12,7 @@ import {
   type Tensor,
 } from '@tensorflow/tfjs-core';
 import { MissingGradientError } from './errors.js';
+import { verifyGradients } from './gradient_repair.js';
 import { scoped, withFreshTape } from './tape.js';
 import type { LeafField } from './tensor_kind.js';
 
@@ -27,8 +28,9 @@ export interface VjpResult {
   toParameters: Tensor[];
 }
 
-/** Throws unless tfjs knows how to differentiate: tfjs-core alone, in Node, does not. */
+/** Repairs tfjs's gradients, and throws unless tfjs knows how to differentiate: tfjs-core alone, in Node, does not. */
 export function requireGradients(): void {
+  verifyGradients();
   if (getGradient(Add) !== undefined) return;
   throw new MissingGradientError(
     "no gradients are registered: in Node, '@tensorflow/tfjs-core' alone cannot differentiate. Import " +
