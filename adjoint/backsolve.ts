@@ -13,7 +13,7 @@ import {
   zeros,
   zerosLike,
 } from '@tensorflow/tfjs-core';
-import type { Tensor, Variable } from '@tensorflow/tfjs-core';
+import type { Tensor } from '@tensorflow/tfjs-core';
 import { buildProblem, makePlan, type AnyOptions } from '../src/core/build_problem.js';
 import { consumeSteps } from '../src/core/collect.js';
 import { runSync } from '../src/core/reading.js';
@@ -26,7 +26,7 @@ import { vjp } from '../src/core/vjp.js';
 /** What the backward solve needs to know. */
 export interface BacksolveProblem {
   field: LeafField;
-  parameters: readonly Variable[];
+  parameters: readonly Tensor[];
   /** Output times of the forward solve. */
   times: Float64Array;
   stepper: Stepper;
@@ -73,7 +73,7 @@ export function backsolve(
   return tidy(() => {
     const last = times.length - 1;
     let adjoint = rowsOf(cotangents, last);
-    let quadratures: Tensor[] = parameters.map((variable) => zerosLike(variable));
+    let quadratures: Tensor[] = parameters.map((parameter) => zerosLike(parameter));
     const toTimes: Tensor[] = new Array<Tensor>(times.length).fill(zeros([]));
     let nextStep: number | null = null;
     for (let i = last; i > 0; i--) {

@@ -1,15 +1,4 @@
-import {
-  add,
-  engine,
-  neg,
-  scalar,
-  stack,
-  tidy,
-  zeros,
-  zerosLike,
-  type Tensor,
-  type Variable,
-} from '@tensorflow/tfjs-core';
+import { add, engine, neg, scalar, stack, tidy, zeros, zerosLike, type Tensor } from '@tensorflow/tfjs-core';
 import { ExplicitRungeKutta } from '../solvers/index.js';
 import type { AnyOptions } from '../src/core/build_problem.js';
 import { InvalidArgumentError } from '../src/core/errors.js';
@@ -74,7 +63,7 @@ function rungeKutta(stepper: Stepper, mode: string): ExplicitRungeKutta {
 /** The exact discrete adjoint: carries the states before some of the steps. */
 export function checkpointMode(
   solve: ForwardSolve,
-  parameters: readonly Variable[],
+  parameters: readonly Tensor[],
   checkpoints: number,
 ): AdjointMode {
   const stepper = rungeKutta(solve.stepper, 'checkpoint');
@@ -145,14 +134,14 @@ function sweepBack(
   { field, times }: ForwardSolve,
   stepper: ExplicitRungeKutta,
   { problem, recording }: Recorded,
-  parameters: readonly Variable[],
+  parameters: readonly Tensor[],
   checkpoints: number,
   states: readonly Tensor[],
   cotangents: readonly Tensor[],
 ): AdjointGradients {
   const space = problem.space.sibling() as TensorSpace;
   const system = problem.system.on(space);
-  let toParameters: Tensor[] = parameters.map((variable) => engine().keep(zerosLike(variable)));
+  let toParameters: Tensor[] = parameters.map((parameter) => engine().keep(zerosLike(parameter)));
   const own = (make: () => Tensor[]): TensorState =>
     scoped(() => make().map((part) => engine().keep(ownedByScope(part))));
   const stateVjp = (t: number, y: TensorState, cotangent: TensorState): TensorState =>

@@ -1,15 +1,15 @@
-import { concat, customGrad, reshape, scalar, split, Variable, type Tensor } from '@tensorflow/tfjs-core';
+import { concat, reshape, scalar, split, Variable, type Tensor } from '@tensorflow/tfjs-core';
 import { resolveMethod } from '../solvers/index.js';
 import { makePlan, type AnyOptions } from '../src/core/build_problem.js';
 import { describe, InvalidArgumentError, MissingGradientError } from '../src/core/errors.js';
 import { isPlainState } from '../src/core/float64_kind.js';
 import { leafTolerances, nearest, type TensorNormFunction, type Tolerance } from '../src/core/options.js';
-import { gradientOrForgotten, isTapeActive, scoped, withFreshTape } from '../src/core/tape.js';
+import { gradientOrForgotten, isTapeActive, scoped, withFreshTape, withGradient } from '../src/core/tape.js';
 import { leafField, type LeafField, type TensorField } from '../src/core/tensor_kind.js';
 import { readTimes, type TimeGrid } from '../src/core/times.js';
-import { isTensor, unflattenTree, type TensorTree } from '../src/core/tree.js';
+import { isTensor, tensorsIn, unflattenTree, type TensorTree } from '../src/core/tree.js';
 import type { TensorFunc, TensorOptions, TreeLike } from '../src/core/types.js';
-import { discoverVariables, requireGradients } from '../src/core/vjp.js';
+import { discoverDependencies, requireGradients } from '../src/core/vjp.js';
 import { solveGridSync } from '../src/odeint_with.js';
 import type { BacksolveProblem } from './backsolve.js';
 import {
@@ -77,8 +77,8 @@ const adjointNames = [
  * of steps.
  *
  * The trainable variables that `func` reads are found by themselves; a variable left out of `params`, or met later
- * only, throws instead of staying untrained. Gradients reach `y0`, `t` (when it is a tensor) and the variables; other
- * tensors that `func` uses are constants.
+ * only, throws instead of staying untrained. Gradients reach `y0`, `t` (when it is a tensor), the
+ * variables, and the tensors in `args`; asking for that of another tensor `func` closes over throws.
  *
  * @param func The vector field on tensors, as for `odeint`.
  * @param y0 Initial state, a tensor or a tree of tensors.
@@ -120,7 +120,7 @@ export function odeintAdjoint<Y extends TensorTree, Args = unknown>(
   if (!isTapeActive())
     return solveGridSync(stepper, func, y0, times, forward, { extraOptions }).y as TreeLike<Y>;
   requireGradients();
-  const parameters = options.params ? checkParams(options.params) : findVariables(field, times[0]);
+  const { parameters, captured } = findParameters(field, times[0], options.params, forward.args);
   const augmented = { ...backward, parameters };
   const way =
     mode === 'checkpoint'
@@ -128,7 +128,7 @@ export function odeintAdjoint<Y extends TensorTree, Args = unknown>(
       : mode === 'interpolating'
         ? interpolatingMode(solve, augmented)
         : backsolveMode(solve, augmented);
-  return record(solve, way, parameters, isTensor(t) ? t : null) as TreeLike<Y>;
+  return record(solve, way, { parameters, captured, moving: isTensor(t) ? t : null }) as TreeLike<Y>;
 }
 
 const modes = ['backsolve', 'checkpoint', 'interpolating'] as const;
@@ -158,8 +158,17 @@ function checkParams(params: readonly Variable[]): readonly Variable[] {
   throw new InvalidArgumentError(`params is ${describe(params)}; expected an array of tf.variable(...).`);
 }
 
-function findVariables(field: LeafField, t: number): Variable[] {
-  return scoped(() => discoverVariables(field, scalar(t), field.leaves));
+/** What is differentiated: variables and the tensors in `args`; and what func uses beside them. */
+export function findParameters(
+  field: LeafField,
+  t: number,
+  params: readonly Variable[] | undefined,
+  args: unknown,
+): { parameters: Tensor[]; captured: Tensor[] } {
+  const found = scoped(() => discoverDependencies(field, scalar(t), field.leaves));
+  const variables: readonly Tensor[] = params ? checkParams(params) : found.variables;
+  const parameters = [...new Set([...variables, ...tensorsIn(args)])];
+  return { parameters, captured: found.captured.filter((tensor) => !parameters.includes(tensor)) };
 }
 
 /* Backward options inherit the forward ones, except for what only concerns watching the forward solve. */
@@ -203,37 +212,43 @@ function commonOf({ signal, maxNumSteps, stepT, jumpT, stepSize }: AnyOptions): 
 
 /*
  * tfjs's custom gradients have one output tensor: leaves are flattened to [T, N] on the way out. Variables are inputs,
- * since those a custom gradient closes over get nothing.
+ * since those a custom gradient closes over get nothing; captured tensors are too, so that asking for theirs throws.
  */
 function record(
   { field, times }: ForwardSolve,
   mode: AdjointMode,
-  parameters: readonly Variable[],
-  moving: Tensor | null,
+  { parameters, captured, moving }: { parameters: Tensor[]; captured: Tensor[]; moving: Tensor | null },
 ): TensorTree {
   const { structure, leaves } = field;
   const sizes = leaves.map((leaf) => leaf.size);
   const shapes = leaves.map((leaf) => [times.length, ...leaf.shape]);
   const toLeaves = (flat: Tensor): Tensor[] =>
     (sizes.length === 1 ? [flat] : split(flat, sizes, 1)).map((leaf, i) => reshape(leaf, shapes[i]));
-  const solution = customGrad((...inputs) => {
-    const save = inputs.pop() as unknown as (tensors: Tensor[]) => void;
-    const { states, carry } = mode.forward(inputs.slice(0, leaves.length) as Tensor[]);
-    const flat = flatten(states, times.length);
-    save([flat, ...carry]);
-    return {
-      value: flat,
-      gradFunc: (dy: Tensor, [saved, ...carried]: Tensor[]) => {
-        refuseSecondOrder();
-        const { toState, toParameters, toTimes } = gradientOrForgotten(() =>
-          withFreshTape(() => mode.backward(toLeaves(saved), carried, toLeaves(dy))),
-        );
-        return [...toState, ...(moving ? [toTimes] : []), ...toParameters];
-      },
-    };
-  });
-  const inputs = [...leaves, ...(moving ? [moving] : []), ...parameters];
-  return unflattenTree(structure, toLeaves(solution(...inputs)));
+  const solution = withGradient(
+    [...leaves, ...(moving ? [moving] : []), ...parameters, ...captured],
+    (save) => {
+      const { states, carry } = mode.forward(leaves);
+      const flat = flatten(states, times.length);
+      save([flat, ...carry]);
+      return flat;
+    },
+    (dy, [saved, ...carried]) => {
+      refuseSecondOrder();
+      const { toState, toParameters, toTimes } = gradientOrForgotten(() =>
+        withFreshTape(() => mode.backward(toLeaves(saved), carried, toLeaves(dy))),
+      );
+      return [...toState, ...(moving ? [toTimes] : []), ...toParameters, ...captured.map(() => null)];
+    },
+    refuseCaptured,
+  );
+  return unflattenTree(structure, toLeaves(solution));
+}
+
+function refuseCaptured(): never {
+  throw new MissingGradientError(
+    'a gradient was asked for with respect to a tensor that func closes over, and the adjoint cannot see it: it would ' +
+      'silently be missing. Pass the tensor in args, make it a tf.variable, or use odeint, whose tape sees everything.',
+  );
 }
 
 function flatten(leaves: readonly Tensor[], times: number): Tensor {
