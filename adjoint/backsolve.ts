@@ -44,7 +44,6 @@ export interface BacksolveProblem {
 }
 
 /** Gradients of a loss. They belong to the scope of the caller. */
-/* eslint-disable-next-line @typescript-eslint/consistent-type-definitions -- tf.tidy returns types, not interfaces */
 export type AdjointGradients = {
   toState: Tensor[];
   toParameters: Tensor[];

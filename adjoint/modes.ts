@@ -4,14 +4,15 @@ import type { AnyOptions } from '../src/core/build_problem.js';
 import { InvalidArgumentError } from '../src/core/errors.js';
 import { prepare } from '../src/core/prepare.js';
 import type { Problem } from '../src/core/problem.js';
-import { runSync } from '../src/core/reading.js';
+import type { Reading } from '../src/core/reading.js';
 import type { Stepper } from '../src/core/stepper.js';
 import { scoped } from '../src/core/tape.js';
 import { ownedByScope, type LeafField } from '../src/core/tensor_kind.js';
 import type { TensorSpace, TensorState } from '../src/core/tensor_space.js';
 import { vjp } from '../src/core/vjp.js';
-import { solveGridSync } from '../src/odeint_with.js';
+import { solveGrid } from '../src/odeint_with.js';
 import { flattenTree, unflattenTree } from '../src/core/tree.js';
+import type { AdjointPlan } from './adjoint_options.js';
 import { RecordedTrajectory } from './trajectory.js';
 import { backsolve, rowsOf, slopeAlong, type AdjointGradients, type BacksolveProblem } from './backsolve.js';
 import { recordSolve, reverseSolve, type Recording } from './checkpoint.js';
@@ -19,7 +20,7 @@ import { recordSolve, reverseSolve, type Recording } from './checkpoint.js';
 /** How a gradient is computed: what the forward solve leaves behind, and what the backward one makes of it. */
 export interface AdjointMode {
   /** Solves from leaves; `carry` are tensors that the tape keeps until the gradient is done. */
-  forward(start: readonly Tensor[]): { states: Tensor[]; carry: Tensor[] };
+  forward(start: readonly Tensor[]): Reading<{ states: Tensor[]; carry: Tensor[] }>;
   /** Gradients from the states, the tensors carried, and the cotangents of the states. */
   backward(
     states: readonly Tensor[],
@@ -38,21 +39,21 @@ export interface ForwardSolve {
   extraOptions: readonly string[];
 }
 
-/** The continuous adjoint: nothing is carried but the output. */
-export function backsolveMode(solve: ForwardSolve, problem: BacksolveProblem): AdjointMode {
+/* The continuous adjoint: nothing is carried but the output. */
+function backsolveMode(solve: ForwardSolve, problem: BacksolveProblem): AdjointMode {
   const { func, field, stepper, times, options, extraOptions } = solve;
   return {
-    forward: (start) => {
+    *forward(start) {
       const y0 = unflattenTree(field.structure, start);
-      const { y } = solveGridSync(stepper, func, y0, times, options, { extraOptions });
+      const { y } = yield* solveGrid(stepper, func, y0, times, options, { extraOptions });
       return { states: flattenTree(y, 'y').leaves, carry: [] };
     },
     backward: (states, _carry, cotangents) => backsolve(problem, states, cotangents),
   };
 }
 
-/** Explicit Runge-Kutta steps, the only ones whose adjoint is known. */
-function rungeKutta(stepper: Stepper, mode: string): ExplicitRungeKutta {
+/** The stepper, if it is one whose steps can be run again and reversed. */
+export function rungeKutta(stepper: Stepper, mode: string): ExplicitRungeKutta {
   if (stepper instanceof ExplicitRungeKutta) return stepper;
   throw new InvalidArgumentError(
     `adjoint '${mode}' runs the steps of explicit Runge-Kutta methods again, and '${stepper.name}' is none of them; ` +
@@ -60,8 +61,8 @@ function rungeKutta(stepper: Stepper, mode: string): ExplicitRungeKutta {
   );
 }
 
-/** The exact discrete adjoint: carries the states before some of the steps. */
-export function checkpointMode(
+/* The exact discrete adjoint: carries the states before some of the steps. */
+function checkpointMode(
   solve: ForwardSolve,
   parameters: readonly Tensor[],
   checkpoints: number,
@@ -72,8 +73,8 @@ export function checkpointMode(
   );
 }
 
-/** The continuous adjoint along the forward solution: carries the states before all of the steps. */
-export function interpolatingMode(solve: ForwardSolve, backward: BacksolveProblem): AdjointMode {
+/* The continuous adjoint along the forward solution: carries the states before all of the steps. */
+function interpolatingMode(solve: ForwardSolve, backward: BacksolveProblem): AdjointMode {
   const stepper = rungeKutta(solve.stepper, 'interpolating');
   return recordingMode(solve, Infinity, ({ problem, recording }, states, cotangents) => {
     const trajectory = new RecordedTrajectory(problem, stepper, recording);
@@ -83,6 +84,17 @@ export function interpolatingMode(solve: ForwardSolve, backward: BacksolveProble
       trajectory.dispose();
     }
   });
+}
+
+/** The mode of a plan, for what is differentiated. */
+export function chooseMode(
+  solve: ForwardSolve,
+  plan: AdjointPlan,
+  parameters: readonly Tensor[],
+): AdjointMode {
+  const backward = { ...plan.backward, parameters };
+  if (plan.mode === 'checkpoint') return checkpointMode(solve, parameters, plan.checkpoints);
+  return plan.mode === 'interpolating' ? interpolatingMode(solve, backward) : backsolveMode(solve, backward);
 }
 
 /** A forward solve and what it recorded. */
@@ -104,13 +116,13 @@ function recordingMode(
   let recorded!: Recorded;
   let parts = 1;
   return {
-    forward: (start) => {
+    *forward(start) {
       const y0 = unflattenTree(field.structure, start);
       const problem = prepare(stepper, func, y0, times, options, extraOptions)
         .problem as Problem<TensorState>;
       const archive = problem.space.sibling() as TensorSpace;
       try {
-        const { recording, outputs } = runSync(recordSolve(problem, times, checkpoints, archive));
+        const { recording, outputs } = yield* recordSolve(problem, times, checkpoints, archive);
         recorded = { problem, recording };
         parts = outputs[0].length;
         const carry = [...recording.kept.values()].flat().map((part) => part.clone());
