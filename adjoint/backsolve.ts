@@ -13,7 +13,7 @@ import {
   zeros,
   zerosLike,
 } from '@tensorflow/tfjs-core';
-import type { Tensor, Variable } from '@tensorflow/tfjs-core';
+import type { Tensor } from '@tensorflow/tfjs-core';
 import { buildProblem, makePlan, type AnyOptions } from '../src/core/build_problem.js';
 import { consumeSteps } from '../src/core/collect.js';
 import { runSync } from '../src/core/reading.js';
@@ -26,7 +26,7 @@ import { vjp } from '../src/core/vjp.js';
 /** What the backward solve needs to know. */
 export interface BacksolveProblem {
   field: LeafField;
-  parameters: readonly Variable[];
+  parameters: readonly Tensor[];
   /** Output times of the forward solve. */
   times: Float64Array;
   stepper: Stepper;
@@ -36,15 +36,20 @@ export interface BacksolveProblem {
   rtol: readonly number[];
   atol: readonly number[];
   norm: 'full' | 'seminorm' | TensorNorm;
+  /**
+   * The forward solution at any time, as leaves in the scope of the caller; `null` solves it backward together with
+   * its cotangent.
+   */
+  trajectory: ((t: number) => Tensor[]) | null;
 }
 
 /** Gradients of a loss. They belong to the scope of the caller. */
-export interface BacksolveGradients {
+export type AdjointGradients = {
   toState: Tensor[];
   toParameters: Tensor[];
   /** `dL/dt`, one per output time. */
   toTimes: Tensor;
-}
+};
 
 /**
  * The continuous adjoint: from the last output time back to the first solves
@@ -62,35 +67,42 @@ export function backsolve(
   problem: BacksolveProblem,
   states: readonly Tensor[],
   cotangents: readonly Tensor[],
-): BacksolveGradients {
+): AdjointGradients {
   const { times, parameters } = problem;
   return tidy(() => {
     const last = times.length - 1;
-    let adjoint = rows(cotangents, last);
-    let quadratures: Tensor[] = parameters.map((variable) => zerosLike(variable));
+    let adjoint = rowsOf(cotangents, last);
+    let quadratures: Tensor[] = parameters.map((parameter) => zerosLike(parameter));
     const toTimes: Tensor[] = new Array<Tensor>(times.length).fill(zeros([]));
     let nextStep: number | null = null;
     for (let i = last; i > 0; i--) {
-      const y = rows(states, i);
-      toTimes[i] = slopeAlong(problem, times[i], y, rows(cotangents, i));
-      const end = backOneInterval(problem, i, [...y, ...adjoint], quadratures, nextStep);
+      const y = rowsOf(states, i);
+      toTimes[i] = slopeAlong(problem.field, times[i], y, rowsOf(cotangents, i));
+      const end = backOneInterval(
+        problem,
+        i,
+        problem.trajectory ? adjoint : [...y, ...adjoint],
+        quadratures,
+        nextStep,
+      );
       nextStep = end.nextStep;
       quadratures = end.quadratures;
-      if (i === 1) toTimes[0] = neg(slopeAlong(problem, times[0], rows(states, 0), end.adjoint));
-      adjoint = end.adjoint.map((a, leaf) => add(a, rows(cotangents, i - 1)[leaf]));
+      if (i === 1) toTimes[0] = neg(slopeAlong(problem.field, times[0], rowsOf(states, 0), end.adjoint));
+      adjoint = end.adjoint.map((a, leaf) => add(a, rowsOf(cotangents, i - 1)[leaf]));
     }
     return { toState: adjoint, toParameters: quadratures, toTimes: stack(toTimes) };
   });
 }
 
-const rows = (leaves: readonly Tensor[], i: number): Tensor[] =>
+/** Row `i` of leaves `[T, ...shape]`. */
+export const rowsOf = (leaves: readonly Tensor[], i: number): Tensor[] =>
   leaves.map((leaf) => {
     const [, ...shape] = leaf.shape;
     return reshape(slice(leaf, [i, ...shape.map(() => 0)], [1, ...shape]), shape);
   });
 
-/* <g, f(t, y)>: how the loss changes when an output time moves. */
-function slopeAlong({ field }: BacksolveProblem, t: number, y: Tensor[], g: Tensor[]): Tensor {
+/** `<g, f(t, y)>`: how the loss changes when an output time moves. */
+export function slopeAlong(field: LeafField, t: number, y: Tensor[], g: Tensor[]): Tensor {
   const products = field.call(scalar(t), y).map((slope, leaf) => sum(mul(slope, g[leaf])));
   return products.reduce((total, product) => add(total, product));
 }
@@ -119,27 +131,27 @@ function backOneInterval(
     y0: undefined,
     readsAreFree: false,
   });
+  const leaves = problem.field.leaves.length;
   let end: Tensor[] = [];
   const size = runSync(
     consumeSteps(solve, false, (step) => {
       if (step.t1 !== interval[1]) return;
-      const leaves = main.length / 2;
-      end = [...space.unpack(step.y1).slice(leaves), ...space.quadratures(step.y1)].map((part) =>
+      end = [...space.unpack(step.y1).slice(-leaves), ...space.quadratures(step.y1)].map((part) =>
         clone(part),
       );
     }),
   );
-  const leaves = main.length / 2;
   return { adjoint: end.slice(0, leaves), quadratures: end.slice(leaves), nextStep: size };
 }
 
-function augmentedSpace({ field, parameters, rtol, atol, norm }: BacksolveProblem): TensorSpace {
+function augmentedSpace({ field, parameters, rtol, atol, norm, trajectory }: BacksolveProblem): TensorSpace {
   const shapes = field.leaves.map((leaf) => leaf.shape);
+  const both = <T>(values: readonly T[]): readonly T[] => (trajectory ? values : [...values, ...values]);
   return new TensorSpace(
-    [...shapes, ...shapes],
+    both(shapes),
     {
-      rtol: [...rtol, ...rtol],
-      atol: [...atol, ...atol],
+      rtol: both(rtol),
+      atol: both(atol),
       norm: norm === 'full' || norm === 'seminorm' ? 'rms' : norm,
     },
     parameters.length > 0
@@ -148,21 +160,16 @@ function augmentedSpace({ field, parameters, rtol, atol, norm }: BacksolveProble
   );
 }
 
-/* (y, a) -> (f, -a^T df/dy, -a^T df/dp). */
-function augmentedField({ field, parameters }: BacksolveProblem, space: TensorSpace) {
+/* (y, a) -> (f, -a^T df/dy, -a^T df/dp), without the first where y is known. */
+function augmentedField({ field, parameters, trajectory }: BacksolveProblem, space: TensorSpace) {
   const leaves = field.leaves.length;
   return (t: number, parts: TensorState): TensorState =>
     scoped(() => {
       const main = space.unpack(parts);
-      const cotangents = main.slice(leaves).map((a) => neg(a));
-      const { derivative, toState, toParameters } = vjp(
-        field,
-        scalar(t),
-        main.slice(0, leaves),
-        parameters,
-        cotangents,
-      );
-      const all = [...space.pack([...derivative, ...toState]), ...toParameters];
+      const cotangents = main.slice(-leaves).map((a) => neg(a));
+      const y = trajectory ? trajectory(t) : main.slice(0, leaves);
+      const { derivative, toState, toParameters } = vjp(field, scalar(t), y, parameters, cotangents);
+      const all = [...space.pack(trajectory ? toState : [...derivative, ...toState]), ...toParameters];
       return all.map((part) => engine().keep(ownedByScope(part)));
     });
 }

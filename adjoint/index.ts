@@ -3,4 +3,13 @@
  *
  * @module
  */
-export { odeintAdjoint, type AdjointOptions } from './odeint_adjoint.js';
+export type { AdjointOptions } from './adjoint_options.js';
+export { odeintAdjoint } from './odeint_adjoint.js';
+export {
+  odeintVjp,
+  odeintVjpAsync,
+  type PlainVjpOptions,
+  type SolutionVjp,
+  type TensorGradients,
+} from './odeint_vjp.js';
+export type { PlainGradients, PlainVjp } from './plain_vjp.js';

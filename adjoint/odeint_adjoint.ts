@@ -1,69 +1,31 @@
-import { concat, customGrad, reshape, scalar, split, Variable, type Tensor } from '@tensorflow/tfjs-core';
+import { concat, reshape, split, type Tensor } from '@tensorflow/tfjs-core';
 import { resolveMethod } from '../solvers/index.js';
-import { makePlan, type AnyOptions } from '../src/core/build_problem.js';
 import { describe, InvalidArgumentError, MissingGradientError } from '../src/core/errors.js';
 import { isPlainState } from '../src/core/float64_kind.js';
-import { leafTolerances, nearest, type TensorNormFunction, type Tolerance } from '../src/core/options.js';
-import { gradientOrForgotten, isTapeActive, scoped, withFreshTape } from '../src/core/tape.js';
-import { leafField, type LeafField, type TensorField } from '../src/core/tensor_kind.js';
+import { runSync } from '../src/core/reading.js';
+import { gradientOrForgotten, isTapeActive, withFreshTape, withGradient } from '../src/core/tape.js';
+import { leafField, type TensorField } from '../src/core/tensor_kind.js';
 import { readTimes, type TimeGrid } from '../src/core/times.js';
 import { isTensor, unflattenTree, type TensorTree } from '../src/core/tree.js';
 import type { TensorFunc, TensorOptions, TreeLike } from '../src/core/types.js';
-import { discoverVariables, requireGradients } from '../src/core/vjp.js';
-import { solveGridSync } from '../src/odeint_with.js';
-import { backsolve, type BacksolveProblem } from './backsolve.js';
-
-/** Options of the backward solve. Those left out are taken from the forward solve. */
-export interface AdjointOptions {
-  /** How the gradient is computed. Default `'backsolve'`. */
-  adjoint?: 'backsolve';
-  /** The variables to differentiate; by default the trainable ones that `func` reads are found. */
-  params?: readonly Variable[];
-  /** Method of the backward solve. */
-  adjointMethod?: AnyOptions['method'];
-  /** Its relative tolerance. */
-  adjointRtol?: Tolerance;
-  /** Its absolute tolerance. */
-  adjointAtol?: Tolerance;
-  /**
-   * Its error norm: `'full'` (default) also checks the quadratures that become the parameters' gradients,
-   * `'seminorm'` does not (fewer evaluations, but a gradient that may be wrong unnoticed), a function gets the leaves
-   * of the state and of its cotangent.
-   */
-  adjointNorm?: 'full' | 'seminorm' | TensorNormFunction;
-  /** Its other options, such as `stepSize` or `maxNumSteps`, in place of the forward ones. */
-  adjointOptions?: Pick<
-    AnyOptions,
-    | 'stepSize'
-    | 'firstStep'
-    | 'minStep'
-    | 'maxStep'
-    | 'maxNumSteps'
-    | 'safety'
-    | 'ifactor'
-    | 'dfactor'
-    | 'controller'
-    | 'perturb'
-  >;
-}
-
-const adjointNames = [
-  'adjoint',
-  'params',
-  'adjointMethod',
-  'adjointRtol',
-  'adjointAtol',
-  'adjointNorm',
-  'adjointOptions',
-] as const;
+import { requireGradients } from '../src/core/vjp.js';
+import { solveGrid } from '../src/odeint_with.js';
+import {
+  adjointNames,
+  findParameters,
+  forwardOptions,
+  planAdjoint,
+  type AdjointOptions,
+} from './adjoint_options.js';
+import { chooseMode, type AdjointMode, type ForwardSolve } from './modes.js';
 
 /**
  * `odeint` whose gradient comes from a second solve backward in time, at a memory that does not grow with the number
  * of steps.
  *
  * The trainable variables that `func` reads are found by themselves; a variable left out of `params`, or met later
- * only, throws instead of staying untrained. Gradients reach `y0`, `t` (when it is a tensor) and the variables; other
- * tensors that `func` uses are constants.
+ * only, throws instead of staying untrained. Gradients reach `y0`, `t` (when it is a tensor), the
+ * variables, and the tensors in `args`; asking for that of another tensor `func` closes over throws.
  *
  * @param func The vector field on tensors, as for `odeint`.
  * @param y0 Initial state, a tensor or a tree of tensors.
@@ -92,124 +54,63 @@ export function odeintAdjoint<Y extends TensorTree, Args = unknown>(
         'tape; solve them with odeint.',
     );
   }
-  const forward: AnyOptions = { ...options };
-  for (const name of adjointNames) delete (forward as AdjointOptions)[name];
+  const forward = forwardOptions(options);
   const stepper = resolveMethod(forward.method);
-  checkMode(options.adjoint);
   const field = leafField(func as unknown as TensorField<never>, y0, forward.args);
   const times = readTimes(t);
-  const backward = backwardProblem(field, times, forward, options);
-  const solve = (start: unknown) =>
-    solveGridSync(stepper, func, start, times, forward, { extraOptions: adjointNames }).y as TensorTree;
-  if (!isTapeActive()) return solve(y0) as TreeLike<Y>;
+  const solve: ForwardSolve = { func, field, stepper, times, options: forward, extraOptions: adjointNames };
+  const plan = planAdjoint(solve, options);
+  if (!isTapeActive()) return runSync(solveGrid(stepper, func, y0, times, forward, solve)).y as TreeLike<Y>;
   requireGradients();
-  const parameters = options.params ? checkParams(options.params) : findVariables(field, times[0]);
+  const found = findParameters(field, times[0], options.params, forward.args);
   const moving = isTensor(t) ? t : null;
-  return record(field, solve, { ...backward, parameters }, moving) as TreeLike<Y>;
-}
-
-function checkMode(mode: unknown): void {
-  if (mode === undefined || mode === 'backsolve') return;
-  const suggestion = typeof mode === 'string' && nearest(mode, ['backsolve']);
-  throw new InvalidArgumentError(
-    `adjoint is ${describe(mode)}; ${suggestion ? `did you mean '${suggestion}'?` : "expected 'backsolve'."}`,
-  );
-}
-
-function checkParams(params: readonly Variable[]): readonly Variable[] {
-  if (Array.isArray(params) && params.every((variable) => variable instanceof Variable)) return params;
-  throw new InvalidArgumentError(`params is ${describe(params)}; expected an array of tf.variable(...).`);
-}
-
-function findVariables(field: LeafField, t: number): Variable[] {
-  return scoped(() => discoverVariables(field, scalar(t), field.leaves));
-}
-
-/* Backward options inherit the forward ones, except for what only concerns watching the forward solve. */
-function backwardProblem(
-  field: LeafField,
-  times: Float64Array,
-  forward: AnyOptions,
-  options: AdjointOptions,
-): BacksolveProblem {
-  const { rtol, atol, norm, onStep, onAccept, onReject, onProgress, args, ...inherited } = forward;
-  void [norm, onStep, onAccept, onReject, onProgress, args];
-  const stepper = resolveMethod(options.adjointMethod ?? forward.method);
-  const own = options.adjointOptions ?? (options.adjointMethod === undefined ? {} : null);
-  const backward: AnyOptions = own ? { ...inherited, ...own } : commonOf(inherited);
-  const { adjointNorm = 'full' } = options;
-  if (adjointNorm !== 'full' && adjointNorm !== 'seminorm' && typeof adjointNorm !== 'function') {
-    throw new InvalidArgumentError(
-      `adjointNorm is ${describe(adjointNorm)}; expected 'full', 'seminorm' or a function.`,
-    );
-  }
-  if (times.length > 1) makePlan(stepper, times, backward, adjointNames);
-  const { structure } = field;
-  return {
-    field,
-    parameters: [],
-    times,
-    stepper,
-    options: backward,
-    rtol: leafTolerances('rtol', options.adjointRtol ?? rtol, structure, 1e-5, 2 ** -23),
-    atol: leafTolerances('atol', options.adjointAtol ?? atol, structure, 1e-6, 2 ** -23),
-    norm: adjointNorm,
-  };
-}
-
-/* Another method has its own steps: only what is not about steps carries over. */
-function commonOf({ signal, maxNumSteps, stepT, jumpT, stepSize }: AnyOptions): AnyOptions {
-  const common: AnyOptions = { signal, maxNumSteps, stepT, jumpT, stepSize };
-  return Object.fromEntries(Object.entries(common).filter(([, value]) => value !== undefined));
+  return record(solve, chooseMode(solve, plan, found.parameters), { ...found, moving }) as TreeLike<Y>;
 }
 
 /*
  * tfjs's custom gradients have one output tensor: leaves are flattened to [T, N] on the way out. Variables are inputs,
- * since those a custom gradient closes over get nothing.
+ * since those a custom gradient closes over get nothing; captured tensors are too, so that asking for theirs throws.
  */
 function record(
-  field: LeafField,
-  solve: (y0: unknown) => TensorTree,
-  problem: BacksolveProblem,
-  moving: Tensor | null,
+  { field, times }: ForwardSolve,
+  mode: AdjointMode,
+  { parameters, captured, moving }: { parameters: Tensor[]; captured: Tensor[]; moving: Tensor | null },
 ): TensorTree {
   const { structure, leaves } = field;
-  const { times, parameters } = problem;
   const sizes = leaves.map((leaf) => leaf.size);
   const shapes = leaves.map((leaf) => [times.length, ...leaf.shape]);
   const toLeaves = (flat: Tensor): Tensor[] =>
     (sizes.length === 1 ? [flat] : split(flat, sizes, 1)).map((leaf, i) => reshape(leaf, shapes[i]));
-  const solution = customGrad((...inputs) => {
-    const save = inputs.pop() as unknown as (tensors: Tensor[]) => void;
-    const states = flatten(
-      solve(unflattenTree(structure, inputs.slice(0, leaves.length) as Tensor[])),
-      times.length,
-    );
-    save([states]);
-    return {
-      value: states,
-      gradFunc: (dy: Tensor, saved: Tensor[]) => {
-        refuseSecondOrder();
-        const gradients = gradientOrForgotten(() =>
-          withFreshTape(() => backsolve(problem, toLeaves(saved[0]), toLeaves(dy))),
-        );
-        const { toState, toParameters, toTimes } = gradients;
-        return [...toState, ...(moving ? [toTimes] : []), ...toParameters];
-      },
-    };
-  });
-  const inputs = [...leaves, ...(moving ? [moving] : []), ...parameters];
-  return unflattenTree(structure, toLeaves(solution(...inputs)));
+  const solution = withGradient(
+    [...leaves, ...(moving ? [moving] : []), ...parameters, ...captured],
+    (save) => {
+      const { states, carry } = runSync(mode.forward(leaves));
+      const flat = flatten(states, times.length);
+      save([flat, ...carry]);
+      return flat;
+    },
+    (dy, [saved, ...carried]) => {
+      refuseSecondOrder();
+      const { toState, toParameters, toTimes } = gradientOrForgotten(() =>
+        withFreshTape(() => mode.backward(toLeaves(saved), carried, toLeaves(dy))),
+      );
+      return [...toState, ...(moving ? [toTimes] : []), ...toParameters, ...captured.map(() => null)];
+    },
+    refuseCaptured,
+  );
+  return unflattenTree(structure, toLeaves(solution));
 }
 
-function flatten(tree: TensorTree, times: number): Tensor {
-  const leaves: Tensor[] = [];
-  const visit = (node: TensorTree): void => {
-    if (isTensor(node)) leaves.push(reshape(node, [times, node.size / times]));
-    else Object.values(node as Record<string, TensorTree>).forEach(visit);
-  };
-  visit(tree);
-  return leaves.length === 1 ? leaves[0] : concat(leaves, 1);
+function refuseCaptured(): never {
+  throw new MissingGradientError(
+    'a gradient was asked for with respect to a tensor that func closes over, and the adjoint cannot see it: it would ' +
+      'silently be missing. Pass the tensor in args, make it a tf.variable, or use odeint, whose tape sees everything.',
+  );
+}
+
+function flatten(leaves: readonly Tensor[], times: number): Tensor {
+  const flat = leaves.map((leaf) => reshape(leaf, [times, leaf.size / times]));
+  return flat.length === 1 ? flat[0] : concat(flat, 1);
 }
 
 function refuseSecondOrder(): void {

@@ -3,6 +3,11 @@
  *
  * @module
  */
+import { repairGradients, restoreStockGradients, verifyGradients } from './core/gradient_repair.js';
+
+verifyGradients();
+
+export { repairGradients, restoreStockGradients };
 export { odeint, odeintAsync } from './odeint.js';
 export { odeintWith } from './odeint_with.js';
 export { odeintDense, odeintDenseAsync, type DenseSolution } from './dense.js';
@@ -15,7 +20,17 @@ export {
   type Step,
   type StepIterator,
 } from './iterate.js';
-export { odeintAdjoint, type AdjointOptions } from '../adjoint/index.js';
+export {
+  odeintAdjoint,
+  odeintVjp,
+  odeintVjpAsync,
+  type AdjointOptions,
+  type PlainGradients,
+  type PlainVjp,
+  type PlainVjpOptions,
+  type SolutionVjp,
+  type TensorGradients,
+} from '../adjoint/index.js';
 export { fromLayer, type LayerLike } from './core/from_layer.js';
 export { ButcherTableau, ExplicitRungeKutta, methodNames, type TableauData } from '../solvers/index.js';
 export type { Stepper, StepState } from './core/stepper.js';

@@ -2,6 +2,7 @@ import { tidy, type Tensor, type Tensor1D } from '@tensorflow/tfjs-core';
 import type { AnyOptions } from './core/build_problem.js';
 import { collect, type Collected } from './core/collect.js';
 import type { SolveStats } from './core/errors.js';
+import { verifyGradients } from './core/gradient_repair.js';
 import { prepare, type AnyPrepared } from './core/prepare.js';
 import type { Reading } from './core/reading.js';
 import { runSync } from './core/reading.js';
@@ -76,7 +77,9 @@ export function solveGridSync(
   run: GridRun = {},
 ): GridSolution {
   const times = readTimes(t);
-  const start = isTapeActive() && isTensor(t) ? startLeaves(y0) : null;
+  const taped = isTapeActive();
+  if (taped) verifyGradients();
+  const start = taped && isTensor(t) ? startLeaves(y0) : null;
   if (!start) return runSync(solveGrid(stepper, func, y0, times, options, run));
   const field = leafField(func as TensorField<never>, y0, options.args);
   const { structure, leaves } = field;

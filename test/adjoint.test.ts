@@ -70,7 +70,16 @@ function gradients(name: string, solver: typeof odeint, options: object) {
 
 onBackends(['cpu', 'wasm', 'tensorflow'], () => {
   describe('gradients agree with sensitivity equations', () => {
-    const solvers = { 'odeint (tape)': odeint, 'odeintAdjoint (backsolve)': odeintAdjoint as typeof odeint };
+    const checkpoint = (n?: number) => (func: never, y0: never, t: never, options: object) =>
+      odeintAdjoint(func, y0, t, { ...options, adjoint: 'checkpoint', checkpoints: n });
+    const solvers = {
+      'odeint (tape)': odeint,
+      'odeintAdjoint (backsolve)': odeintAdjoint as typeof odeint,
+      'odeintAdjoint (interpolating)': ((func: never, y0: never, t: never, options: object) =>
+        odeintAdjoint(func, y0, t, { ...options, adjoint: 'interpolating' })) as unknown as typeof odeint,
+      'odeintAdjoint (checkpoint)': checkpoint() as unknown as typeof odeint,
+      'odeintAdjoint (checkpoint, 3 states)': checkpoint(3) as unknown as typeof odeint,
+    };
     for (const [title, solver] of Object.entries(solvers)) {
       for (const [name, { sensitivities }] of Object.entries(cases)) {
         it(`${title}: ${name}`, () => {
@@ -232,6 +241,34 @@ describe('odeintAdjoint', () => {
       const unused = tf.variable(tf.scalar(2));
       expect(parameterGradient(unused, decay, [0, 1], { params: [unused] }, tf.scalar(1))).to.equal(0);
     });
+  });
+
+  it('reaches tensors in args, whatever they are packed in', () => {
+    // y(1) = exp(-a b): d/da = -b exp(-a b).
+    type Args = { rate: { a: tf.Tensor }; others: [tf.Tensor, string] };
+    const func = (_t: tf.Scalar, y: tf.Tensor, { rate, others }: Args) => tf.neg(tf.mul(tf.mul(rate.a, others[0]), y));
+    for (const adjoint of ['backsolve', 'checkpoint', 'interpolating'] as const) {
+      const loss = (a: tf.Tensor, b: tf.Tensor) => {
+        const args: Args = { rate: { a }, others: [b, 'unused'] };
+        const ys = odeintAdjoint(func, tf.scalar(1), [0, 1], { args, adjoint, rtol: 1e-6, atol: 1e-6 });
+        return tf.sum(tf.slice(ys, [1], [1]));
+      };
+      const [toA, toB] = tf.grads(loss)([tf.scalar(0.5), tf.scalar(2)]);
+      expect(toA.dataSync()[0], adjoint).to.be.closeTo(-2 * Math.exp(-1), 1e-5);
+      expect(toB.dataSync()[0], adjoint).to.be.closeTo(-0.5 * Math.exp(-1), 1e-5);
+    }
+  });
+
+  it('throws when a gradient is asked for with respect to a tensor func closes over, and only then', () => {
+    const constant = tf.scalar(2);
+    const loss = (rate: tf.Tensor) => (y0: tf.Tensor) =>
+      tf.sum(odeintAdjoint((_t, y: tf.Tensor) => tf.neg(tf.mul(tf.mul(rate, constant), y)), y0, [0, 1]));
+    expect(() => tf.tidy(() => tf.grad((rate: tf.Tensor) => loss(rate)(tf.scalar(1)))(tf.scalar(1)))).to.throw(
+      MissingGradientError,
+      /args|tf\.variable/,
+    );
+    const fine = tf.tidy(() => tf.grad(loss(tf.scalar(0.5)))(tf.scalar(1)).dataSync()[0]);
+    expect(fine).to.be.closeTo(1 + Math.exp(-1), 1e-3);
   });
 
   it('refuses gradients of gradients', () => {

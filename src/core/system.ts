@@ -29,6 +29,16 @@ export class System<S> {
     this.upper = Math.max(from, to);
   }
 
+  /** The bounds in force, for `restrict`. */
+  bounds(): readonly [number, number] {
+    return [this.lower, this.upper];
+  }
+
+  /** The time that func is shown for `t`. */
+  seen(t: number): number {
+    return t < this.lower ? this.lower : t > this.upper ? this.upper : t;
+  }
+
   /** The same right-hand side for states of another space, with counters of its own. */
   on(space: StateSpace<S>): System<S> {
     return new System(space, this.field, newStats());
@@ -37,8 +47,7 @@ export class System<S> {
   /** `f(t, y)`, owned by the space. */
   evaluate(t: number, y: S): S {
     this.stats.nfe++;
-    const seen = t < this.lower ? this.lower : t > this.upper ? this.upper : t;
-    const dy = this.field(seen, y);
+    const dy = this.field(this.seen(t), y);
     return this.adopts ? this.space.adopt(dy) : dy;
   }
 }

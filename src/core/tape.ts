@@ -81,6 +81,30 @@ export function gradientOrForgotten<T>(compute: () => T): T {
   }
 }
 
+/**
+ * A tensor with a gradient of our own, like `tf.customGrad`, except that a gradient may be refused for some inputs:
+ * `refuse` is called, and must throw, only when somebody asks for the gradient of input `i` and it was given as `null`.
+ *
+ * @param forward Computes the value; what it saves stays until the gradient is done.
+ * @param backward Gradients of the inputs from that of the value.
+ */
+export function withGradient(
+  inputs: readonly Tensor[],
+  forward: (save: (tensors: Tensor[]) => void) => Tensor,
+  backward: (dy: Tensor, saved: Tensor[]) => readonly (Tensor | null)[],
+  refuse: () => never,
+): Tensor {
+  type Engine = { runKernelFunc(call: object): Tensor };
+  return (engine() as unknown as Engine).runKernelFunc({
+    inputs: Object.fromEntries(inputs.map((input, i) => [i, input])),
+    forwardFunc: (_backend: unknown, save: (tensors: Tensor[]) => void) => forward(save),
+    backwardsFunc: (dy: Tensor, saved: Tensor[]) => {
+      const gradients = backward(dy, saved);
+      return Object.fromEntries(inputs.map((_, i) => [i, () => gradients[i] ?? gradientOrForgotten(refuse)]));
+    },
+  });
+}
+
 /** Runs `compute` in an engine scope: what it creates and does not `keep` is disposed, also when it throws. */
 export function scoped<T>(compute: () => T): T {
   engine().startScope('tfjs-diffeq');

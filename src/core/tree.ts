@@ -84,6 +84,13 @@ export function leafPaths(structure: Structure): string[] {
   return structure.items.flatMap(leafPaths);
 }
 
+/** The float32 tensors in anything: func's `args` may hold tensors among other things. */
+export function tensorsIn(value: unknown): Tensor[] {
+  if (isTensor(value)) return value.dtype === 'float32' ? [value] : [];
+  if (Array.isArray(value)) return value.flatMap(tensorsIn);
+  return isRecord(value) ? Object.values(value).flatMap(tensorsIn) : [];
+}
+
 function mismatch(path: string, part: unknown, expected: string): InvalidArgumentError {
   const hint = isPromiseLike(part)
     ? 'The vector field must be synchronous: make it a plain function, not an async one.'

@@ -4,6 +4,7 @@ import {
   engine,
   getGradient,
   reshape,
+  scalar,
   split,
   zerosLike,
   Variable,
@@ -12,6 +13,7 @@ import {
   type Tensor,
 } from '@tensorflow/tfjs-core';
 import { MissingGradientError } from './errors.js';
+import { verifyGradients } from './gradient_repair.js';
 import { scoped, withFreshTape } from './tape.js';
 import type { LeafField } from './tensor_kind.js';
 
@@ -27,8 +29,9 @@ export interface VjpResult {
   toParameters: Tensor[];
 }
 
-/** Throws unless tfjs knows how to differentiate: tfjs-core alone, in Node, does not. */
+/** Repairs tfjs's gradients, and throws unless tfjs knows how to differentiate: tfjs-core alone, in Node, does not. */
 export function requireGradients(): void {
+  verifyGradients();
   if (getGradient(Add) !== undefined) return;
   throw new MissingGradientError(
     "no gradients are registered: in Node, '@tensorflow/tfjs-core' alone cannot differentiate. Import " +
@@ -36,17 +39,32 @@ export function requireGradients(): void {
   );
 }
 
-/** The trainable variables that func reads at `(t, leaves)`, in the order it meets them. */
-export function discoverVariables(field: LeafField, t: Scalar, leaves: readonly Tensor[]): Variable[] {
+/** What func reads beside `t` and `y`. */
+export interface Dependencies {
+  /** Trainable variables, in the order func meets them. */
+  variables: Variable[];
+  /** Other float32 tensors that existed before the call: constants of the caller, or results a gradient could reach. */
+  captured: Tensor[];
+}
+
+/** What func reads at `(t, leaves)`, by one evaluation on a tape of its own. */
+export function discoverDependencies(field: LeafField, t: Scalar, leaves: readonly Tensor[]): Dependencies {
   return withFreshTape(() =>
     scoped(() => {
-      let found: Variable[] = [];
+      const first = scalar(0).id;
+      let found: Dependencies = { variables: [], captured: [] };
       // Recording needs some input to differentiate; the gradient itself is not wanted.
       engine().gradients(
         () => {
-          const [first] = field.call(t, leaves);
-          found = variablesOnTape();
-          return first;
+          const [derivative] = field.call(t, leaves);
+          const inputs = inputsOnTape();
+          const outside = (x: Tensor) =>
+            x.id < first && x !== t && !leaves.includes(x) && !(x instanceof Variable);
+          found = {
+            variables: trainable(inputs),
+            captured: inputs.filter((x) => x.dtype === 'float32' && outside(x)),
+          };
+          return derivative;
         },
         [leaves[0]],
         undefined,
@@ -65,13 +83,13 @@ export function vjp(
   field: LeafField,
   t: Scalar,
   leaves: readonly Tensor[],
-  parameters: readonly Variable[],
+  parameters: readonly Tensor[],
   cotangents: readonly Tensor[],
 ): VjpResult {
   const single = leaves.length === 1;
   const forward = (): Tensor => {
     const derivative = field.call(t, leaves);
-    requireKnown(variablesOnTape(), parameters);
+    requireKnown(trainable(inputsOnTape()), parameters);
     // Not the state itself: an output that is also an input has no path to follow.
     if (single) return leaves[0] === derivative[0] ? derivative[0].clone() : derivative[0];
     return concat(derivative.map((leaf) => reshape(leaf, [leaf.size])));
@@ -92,18 +110,19 @@ export function vjp(
   };
 }
 
-/* Trainable variables among the inputs of the ops recorded so far. */
-function variablesOnTape(): Variable[] {
-  const found = new Set<Variable>();
+/* The distinct inputs of the ops recorded so far. */
+function inputsOnTape(): Tensor[] {
+  const found = new Set<Tensor>();
   for (const node of engine().state.activeTape as { inputs: NamedTensorMap }[]) {
-    for (const input of Object.values(node.inputs)) {
-      if (input instanceof Variable && input.trainable) found.add(input as Variable);
-    }
+    for (const input of Object.values(node.inputs)) found.add(input);
   }
   return [...found];
 }
 
-function requireKnown(met: readonly Variable[], parameters: readonly Variable[]): void {
+const trainable = (inputs: readonly Tensor[]): Variable[] =>
+  inputs.filter((input): input is Variable => input instanceof Variable && input.trainable);
+
+function requireKnown(met: readonly Variable[], parameters: readonly Tensor[]): void {
   for (const variable of met) {
     if (parameters.includes(variable)) continue;
     throw new MissingGradientError(

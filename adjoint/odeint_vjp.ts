@@ -1,0 +1,234 @@
+import { tidy, type Tensor, type Tensor1D, type Variable } from '@tensorflow/tfjs-core';
+import { resolveMethod } from '../solvers/index.js';
+import type { AnyOptions } from '../src/core/build_problem.js';
+import { describe, InvalidArgumentError } from '../src/core/errors.js';
+import { isPlainState } from '../src/core/float64_kind.js';
+import { checkFunction } from '../src/core/options.js';
+import { runAsync, runSync, type Reading } from '../src/core/reading.js';
+import { withFreshTape } from '../src/core/tape.js';
+import { leafField, type TensorField } from '../src/core/tensor_kind.js';
+import { readTimes, readTimesAsync, type TimeGrid } from '../src/core/times.js';
+import {
+  flattenTree,
+  isTensor,
+  leavesLike,
+  tensorsIn,
+  unflattenTree,
+  type TensorTree,
+} from '../src/core/tree.js';
+import type {
+  InPlaceFunc,
+  InPlaceOptions,
+  PlainFunc,
+  PlainOptions,
+  PlainState,
+  TensorFunc,
+  TensorOptions,
+  TreeLike,
+} from '../src/core/types.js';
+import { requireGradients } from '../src/core/vjp.js';
+import {
+  adjointNames,
+  findParameters,
+  forwardOptions,
+  planAdjoint,
+  type AdjointOptions,
+} from './adjoint_options.js';
+import { chooseMode, type ForwardSolve } from './modes.js';
+import { plainSolve, type PlainGradients, type PlainVjp } from './plain_vjp.js';
+
+/** Gradients with respect to everything a solve on tensors depends on. They belong to the caller. */
+export type TensorGradients<Y> = {
+  y0: Y;
+  /** One per output time. */
+  t: Tensor1D;
+  /** One per entry of `params`, or per variable that func reads. */
+  params: Tensor[];
+  /** One per float32 tensor in `args`, in the order of its keys. */
+  args: Tensor[];
+};
+
+/** A solution with its vector-Jacobian product. */
+export interface SolutionVjp<Ys, Gradients> {
+  /** What `odeint` returns. */
+  ys: Ys;
+  /** Gradients of a loss from `gys = dL/dys`, a structure like `ys`; may be called repeatedly until `dispose()`. */
+  vjp(gys: Ys): Gradients;
+  /** Frees what the gradient needs; `ys` stays. */
+  dispose(): void;
+}
+
+/**
+ * The functional form of a differentiable solve: what `odeintAdjoint` is made of, for plain numbers, for people with a
+ * vector-Jacobian product of their own, and for where tfjs's tape does not reach.
+ *
+ * On plain numbers the gradient is that of the discrete steps (`adjoint: 'checkpoint'`); give
+ * `vjp(t, y, args, lambda) => { y, t?, args? }` with `lambda^T df/dy`, `lambda^T df/dt`, `lambda^T df/dargs`, or central
+ * differences stand for it, at `2 n` evaluations each and an accuracy of about ten digits. `args` is differentiated
+ * when it is a `Float64Array`.
+ *
+ * @param func The vector field, as for `odeint`.
+ * @param y0 Initial state, as for `odeint`.
+ * @param t Output times, as for `odeint`.
+ * @param options Those of `odeint` and `odeintAdjoint`; `adjoint` is `'checkpoint'` by default.
+ * @returns `ys`, and `vjp(gys)` that returns the gradients towards `y0`, `t`, `params` and `args`.
+ * @throws As `odeint` and `odeintAdjoint`.
+ *
+ * @example
+ * ```ts
+ * // d y(1) / d y0 and d y(1) / d rate of y' = -rate y.
+ * const { ys, vjp } = odeintVjp((t, y, [rate]) => [-rate * y[0]], [1], [0, 1], {
+ *   args: Float64Array.of(0.5),
+ *   vjp: (t, y, [rate], lambda) => ({ y: [-rate * lambda[0]], args: [-y[0] * lambda[0]] }),
+ * });
+ * const { y0, args } = vjp([Float64Array.of(0), Float64Array.of(1)]);
+ * console.log(ys[1][0], y0[0], args![0]); // exp(-0.5), exp(-0.5), -exp(-0.5)
+ * ```
+ */
+export function odeintVjp<Y extends TensorTree, Args = unknown>(
+  func: TensorFunc<Y, Args>,
+  y0: Y,
+  t: TimeGrid,
+  options?: TensorOptions<Y, Args> & AdjointOptions,
+): SolutionVjp<TreeLike<Y>, TensorGradients<TreeLike<Y>>>;
+export function odeintVjp<Args = unknown>(
+  func: InPlaceFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options: InPlaceOptions<Args> & PlainVjpOptions<Args>,
+): SolutionVjp<Float64Array[], PlainGradients>;
+export function odeintVjp<Args = unknown>(
+  func: PlainFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options?: PlainOptions<Args> & PlainVjpOptions<Args>,
+): SolutionVjp<Float64Array[], PlainGradients>;
+export function odeintVjp(func: unknown, y0: unknown, t: unknown, options: AnyVjpOptions = {}): unknown {
+  return runSync(solutionVjp(func, y0, readTimes(t), options));
+}
+
+/**
+ * `odeintVjp` that awaits every read from the device while it solves. Its `vjp` runs the recorded steps backward, which
+ * reads nothing.
+ *
+ * @returns A promise of what `odeintVjp` returns.
+ * @throws As `odeintVjp`, by rejection; {@link InvalidArgumentError} for adjoints other than `'checkpoint'`.
+ */
+export function odeintVjpAsync<Y extends TensorTree, Args = unknown>(
+  func: TensorFunc<Y, Args>,
+  y0: Y,
+  t: TimeGrid,
+  options?: TensorOptions<Y, Args> & AdjointOptions,
+): Promise<SolutionVjp<TreeLike<Y>, TensorGradients<TreeLike<Y>>>>;
+export function odeintVjpAsync<Args = unknown>(
+  func: PlainFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options?: PlainOptions<Args> & PlainVjpOptions<Args>,
+): Promise<SolutionVjp<Float64Array[], PlainGradients>>;
+export async function odeintVjpAsync(
+  func: unknown,
+  y0: unknown,
+  t: unknown,
+  options: AnyVjpOptions = {},
+): Promise<unknown> {
+  if ((options.adjoint ?? 'checkpoint') !== 'checkpoint') {
+    throw new InvalidArgumentError(
+      `adjoint '${options.adjoint}' reads the device on its way back; odeintVjpAsync needs adjoint: 'checkpoint'.`,
+    );
+  }
+  return runAsync(solutionVjp(func, y0, await readTimesAsync(t), options));
+}
+
+/** Options of `odeintVjp` on plain numbers. */
+export interface PlainVjpOptions<Args = unknown> {
+  adjoint?: 'checkpoint';
+  /** States kept for the way back; the steps between them are run again. Default: all. */
+  checkpoints?: number;
+  /** Products of `lambda` with the Jacobians of func; by default central differences. */
+  vjp?: PlainVjp<Args>;
+}
+
+type AnyVjpOptions = AnyOptions & AdjointOptions & { vjp?: PlainVjp };
+
+function* solutionVjp(
+  func: unknown,
+  y0: unknown,
+  times: Float64Array,
+  options: AnyVjpOptions,
+): Reading<SolutionVjp<unknown, unknown>> {
+  if (isPlainState(y0)) {
+    checkFunction(options, 'vjp');
+    if (options.params !== undefined) {
+      throw new InvalidArgumentError(
+        'params are tensors; on plain numbers pass what to differentiate in args.',
+      );
+    }
+    const { vjp, adjoint = 'checkpoint', checkpoints, ...rest } = options;
+    if (adjoint !== 'checkpoint') {
+      throw new InvalidArgumentError(`adjoint is ${describe(adjoint)}; on plain numbers it is 'checkpoint'.`);
+    }
+    return yield* plainSolve(resolveMethod(options.method), func, y0, times, rest, { vjp, checkpoints });
+  }
+  if (options.vjp !== undefined) {
+    throw new InvalidArgumentError(
+      'vjp is for plain numbers; on tensors tfjs differentiates func. Remove it.',
+    );
+  }
+  return yield* tensorSolve(func, y0, times, { adjoint: 'checkpoint', ...options });
+}
+
+function* tensorSolve(
+  func: unknown,
+  y0: unknown,
+  times: Float64Array,
+  options: AnyVjpOptions,
+): Reading<SolutionVjp<unknown, unknown>> {
+  requireGradients();
+  const forward = forwardOptions(options);
+  const stepper = resolveMethod(forward.method);
+  const field = leafField(func as TensorField<never>, y0, forward.args);
+  const { structure, leaves } = field;
+  const solve: ForwardSolve = { func, field, stepper, times, options: forward, extraOptions: adjointNames };
+  const plan = planAdjoint(solve, options);
+  const { parameters } = findParameters(field, times[0], options.params, forward.args);
+  const way = chooseMode(solve, plan, parameters);
+  const { states, carry } = yield* way.forward(leaves);
+  const kept = states.map((state) => state.clone());
+  const inArgs = tensorsIn(forward.args);
+  return {
+    ys: unflattenTree(structure, states),
+    vjp: (gys: unknown) => {
+      const cotangents = checkCotangents(structure, states, gys);
+      return tidy(() => {
+        const found = withFreshTape(() => way.backward(kept, carry, cotangents));
+        const of = (tensors: readonly Tensor[]) =>
+          tensors.map((x) => found.toParameters[parameters.indexOf(x)].clone());
+        const variables = parameters.filter((x): x is Variable => !inArgs.includes(x));
+        return {
+          y0: unflattenTree(structure, found.toState) as never,
+          t: found.toTimes,
+          params: of(options.params ?? variables),
+          args: of(inArgs),
+        };
+      });
+    },
+    dispose: () => [...kept, ...carry].forEach((tensor) => tensor.dispose()),
+  };
+}
+
+function checkCotangents(
+  structure: Parameters<typeof leavesLike>[0],
+  states: readonly Tensor[],
+  gys: unknown,
+): Tensor[] {
+  const leaves = leavesLike(structure, gys, 'gys');
+  leaves.forEach((leaf, i) => {
+    const shape = states[i].shape;
+    if (isTensor(leaf) && leaf.dtype === 'float32' && leaf.shape.join() === shape.join()) return;
+    throw new InvalidArgumentError(
+      `gys holds ${describe(leaf)}; expected a float32 tensor of shape [${shape.join(', ')}], as in ys.`,
+    );
+  });
+  return flattenTree(gys, 'gys').leaves.length === leaves.length ? (leaves as Tensor[]) : [];
+}
