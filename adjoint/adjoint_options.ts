@@ -2,11 +2,19 @@ import { scalar, Variable, type Tensor } from '@tensorflow/tfjs-core';
 import { resolveMethod } from '../solvers/index.js';
 import { makePlan, type AnyOptions } from '../src/core/build_problem.js';
 import { describe, InvalidArgumentError } from '../src/core/errors.js';
-import { leafTolerances, nearest, type TensorNormFunction, type Tolerance } from '../src/core/options.js';
+import {
+  checkTolerancePairs,
+  leafTolerances,
+  nearest,
+  type TensorNormFunction,
+  type Tolerance,
+} from '../src/core/options.js';
+import { checkNorm } from '../src/core/float64_kind.js';
 import { scoped } from '../src/core/tape.js';
 import type { LeafField } from '../src/core/tensor_kind.js';
-import { tensorsIn } from '../src/core/tree.js';
-import { discoverDependencies } from '../src/core/vjp.js';
+import type { TensorNorm } from '../src/core/tensor_space.js';
+import { tensorsIn, unflattenTree } from '../src/core/tree.js';
+import { discoverDependencies, requireKnown } from '../src/core/vjp.js';
 import type { BacksolveProblem } from './backsolve.js';
 import type { ForwardSolve } from './modes.js';
 
@@ -100,6 +108,7 @@ export function findParameters(
 ): { parameters: Tensor[]; captured: Tensor[] } {
   const found = scoped(() => discoverDependencies(field, scalar(t), field.leaves));
   const variables: readonly Tensor[] = params ? checkParams(params) : found.variables;
+  requireKnown(found.variables, variables);
   const parameters = [...new Set([...variables, ...tensorsIn(args)])];
   return { parameters, captured: found.captured.filter((tensor) => !parameters.includes(tensor)) };
 }
@@ -119,30 +128,28 @@ export interface AdjointPlan {
 }
 
 /** Checks the options of the way back. Those left out are inherited, except what only watches the forward solve. */
-export function planAdjoint(
-  { field, times, options: forward }: ForwardSolve,
-  options: AdjointOptions,
-): AdjointPlan {
+export function planAdjoint(solve: ForwardSolve, options: AdjointOptions): AdjointPlan {
   const mode = checkMode(options.adjoint);
   checkCheckpoints(options.checkpoints, mode);
   return {
     mode,
     checkpoints: options.checkpoints ?? Infinity,
-    backward: backwardProblem(field, times, forward, options),
+    backward: backwardProblem(solve, options),
   };
 }
 
-function backwardProblem(
-  field: LeafField,
-  times: Float64Array,
-  forward: AnyOptions,
-  options: AdjointOptions,
-): BacksolveProblem {
-  const { rtol, atol, norm, onStep, onAccept, onReject, onProgress, args, ...inherited } = forward;
-  void [norm, onStep, onAccept, onReject, onProgress, args];
+function backwardProblem(solve: ForwardSolve, options: AdjointOptions): BacksolveProblem {
+  const { field, times, options: forward } = solve;
+  const { rtol, atol, norm, onStep, onAccept, onReject, onProgress, args, gridConstructor, ...inherited } =
+    forward;
+  void [onStep, onAccept, onReject, onProgress, args];
   const stepper = resolveMethod(options.adjointMethod ?? forward.method);
-  const own = options.adjointOptions ?? (options.adjointMethod === undefined ? {} : null);
-  const backward: AnyOptions = own ? { ...inherited, ...own } : commonOf(inherited);
+  checkAdjointOptions(options.adjointOptions);
+  const base = options.adjointMethod === undefined ? inherited : commonOf(inherited);
+  const backward: AnyOptions = { ...base, ...options.adjointOptions };
+  if (gridConstructor && options.adjointMethod === undefined && backward.stepSize === undefined) {
+    backward.gridConstructor = backwardGrid(solve);
+  }
   const { adjointNorm = 'full' } = options;
   if (adjointNorm !== 'full' && adjointNorm !== 'seminorm' && typeof adjointNorm !== 'function') {
     throw new InvalidArgumentError(
@@ -151,20 +158,49 @@ function backwardProblem(
   }
   if (times.length > 1) makePlan(stepper, times, backward, adjointNames);
   const { structure } = field;
+  const epsilon = 2 ** -23;
+  const backwardRtol = leafTolerances('rtol', options.adjointRtol ?? rtol, structure, 1e-5, epsilon);
+  const backwardAtol = leafTolerances('atol', options.adjointAtol ?? atol, structure, 1e-6, epsilon);
+  checkTolerancePairs(backwardRtol, backwardAtol);
   return {
     field,
     parameters: [],
     times,
     stepper,
     options: backward,
-    rtol: leafTolerances('rtol', options.adjointRtol ?? rtol, structure, 1e-5, 2 ** -23),
-    atol: leafTolerances('atol', options.adjointAtol ?? atol, structure, 1e-6, 2 ** -23),
-    norm: adjointNorm,
+    rtol: backwardRtol,
+    // Cotangents and quadratures begin at 0: without any absolute tolerance 0 / 0 would be their error.
+    atol: backwardAtol.map((value) => Math.max(value, 1e-30)),
+    norm: checkNorm<TensorNorm>(norm),
+    adjointNorm,
     trajectory: null,
+    timeGradient: solve.timeGradient,
   };
 }
 
-/* Another method has its own steps: only what is not about steps carries over. */
+function checkAdjointOptions(options: object | undefined): void {
+  const elsewhere: Record<string, string> = {
+    norm: 'adjointNorm',
+    rtol: 'adjointRtol',
+    atol: 'adjointAtol',
+    method: 'adjointMethod',
+  };
+  for (const name of Object.keys(options ?? {})) {
+    if (!Object.hasOwn(elsewhere, name)) continue;
+    throw new InvalidArgumentError(
+      `adjointOptions.${name} is not read; set ${elsewhere[name]} beside it instead.`,
+    );
+  }
+}
+
+/* The grid of the forward solve, walked back: the part inside each interval. */
+function backwardGrid({ func, field, times, options }: ForwardSolve): AnyOptions['gridConstructor'] {
+  const y0 = unflattenTree(field.structure, field.leaves);
+  const grid = Array.from(options.gridConstructor!(func, y0, times)).reverse();
+  return (_func, _y0, [from, to]) => [from, ...grid.filter((t) => (t - from) * (t - to) < 0), to];
+}
+
+/* What tunes the step control of one method says nothing about another: that is not inherited. */
 function commonOf({ signal, maxNumSteps, stepT, jumpT, stepSize }: AnyOptions): AnyOptions {
   const common: AnyOptions = { signal, maxNumSteps, stepT, jumpT, stepSize };
   return Object.fromEntries(Object.entries(common).filter(([, value]) => value !== undefined));

@@ -2,6 +2,7 @@ import {
   add,
   clone,
   engine,
+  maximum,
   mul,
   neg,
   scalar,
@@ -13,10 +14,11 @@ import {
   zeros,
   zerosLike,
 } from '@tensorflow/tfjs-core';
-import type { Tensor } from '@tensorflow/tfjs-core';
+import type { Scalar, Tensor } from '@tensorflow/tfjs-core';
 import { buildProblem, makePlan, type AnyOptions } from '../src/core/build_problem.js';
 import { consumeSteps } from '../src/core/collect.js';
-import { runSync } from '../src/core/reading.js';
+import { OdeError } from '../src/core/errors.js';
+import { runSync, type Reading } from '../src/core/reading.js';
 import type { Stepper } from '../src/core/stepper.js';
 import { scoped } from '../src/core/tape.js';
 import { ownedByScope, type LeafField } from '../src/core/tensor_kind.js';
@@ -35,7 +37,11 @@ export interface BacksolveProblem {
   /** Tolerances per leaf of the state, used for the state and its cotangent alike. */
   rtol: readonly number[];
   atol: readonly number[];
-  norm: 'full' | 'seminorm' | TensorNorm;
+  /** Norm of the forward solve. */
+  norm: TensorNorm;
+  adjointNorm: 'full' | 'seminorm' | TensorNorm;
+  /** Whether anybody asks for the gradient to the output times. */
+  timeGradient: boolean;
   /**
    * The forward solution at any time, as leaves in the scope of the caller; `null` solves it backward together with
    * its cotangent.
@@ -71,28 +77,44 @@ export function backsolve(
   const { times, parameters } = problem;
   return tidy(() => {
     const last = times.length - 1;
-    let adjoint = rowsOf(cotangents, last);
-    let quadratures: Tensor[] = parameters.map((parameter) => zerosLike(parameter));
+    let carry: Carry = {
+      adjoint: rowsOf(cotangents, last),
+      quadratures: parameters.map((parameter) => zerosLike(parameter)),
+    };
     const toTimes: Tensor[] = new Array<Tensor>(times.length).fill(zeros([]));
     let nextStep: number | null = null;
     for (let i = last; i > 0; i--) {
-      const y = rowsOf(states, i);
-      toTimes[i] = slopeAlong(problem.field, times[i], y, rowsOf(cotangents, i));
-      const end = backOneInterval(
-        problem,
-        i,
-        problem.trajectory ? adjoint : [...y, ...adjoint],
-        quadratures,
-        nextStep,
-      );
-      nextStep = end.nextStep;
-      quadratures = end.quadratures;
-      if (i === 1) toTimes[0] = neg(slopeAlong(problem.field, times[0], rowsOf(states, 0), end.adjoint));
-      adjoint = end.adjoint.map((a, leaf) => add(a, rowsOf(cotangents, i - 1)[leaf]));
+      // A scope for each interval: only what is carried on lives longer, however many output times there are.
+      const { before, slopes } = tidy(() => {
+        const y = rowsOf(states, i);
+        const end = backOneInterval(problem, i, y, carry, nextStep);
+        nextStep = end.nextStep;
+        const given = rowsOf(cotangents, i - 1);
+        const slope = (n: number, at: Tensor[], g: Tensor[]) =>
+          problem.timeGradient ? slopeAlong(problem.field, times[n], at, g) : zeros([]);
+        return {
+          before: {
+            adjoint: end.adjoint.map((a, leaf) => add(a, given[leaf])),
+            quadratures: end.quadratures,
+          },
+          slopes: [
+            slope(i, y, rowsOf(cotangents, i)),
+            i === 1 ? neg(slope(0, rowsOf(states, 0), end.adjoint)) : zeros([]),
+          ],
+        };
+      });
+      for (const tensor of [...carry.adjoint, ...carry.quadratures]) tensor.dispose();
+      carry = before;
+      toTimes[i] = slopes[0];
+      if (i === 1) toTimes[0] = slopes[1];
     }
-    return { toState: adjoint, toParameters: quadratures, toTimes: stack(toTimes) };
+    return { toState: carry.adjoint, toParameters: carry.quadratures, toTimes: stack(toTimes) };
   });
 }
+
+/* What goes from one interval to the one before. */
+/* eslint-disable-next-line @typescript-eslint/consistent-type-definitions -- tf.tidy returns types, not interfaces */
+type Carry = { adjoint: Tensor[]; quadratures: Tensor[] };
 
 /** Row `i` of leaves `[T, ...shape]`. */
 export const rowsOf = (leaves: readonly Tensor[], i: number): Tensor[] =>
@@ -111,11 +133,12 @@ export function slopeAlong(field: LeafField, t: number, y: Tensor[], g: Tensor[]
 function backOneInterval(
   problem: BacksolveProblem,
   i: number,
-  main: readonly Tensor[],
-  quadratures: readonly Tensor[],
+  y: readonly Tensor[],
+  { adjoint, quadratures }: Carry,
   nextStep: number | null,
-) {
+): Carry & { nextStep: number | null } {
   const { options, stepper, times } = problem;
+  const main = problem.trajectory ? adjoint : [...y, ...adjoint];
   const interval = Float64Array.of(times[i], times[i - 1]);
   const space = augmentedSpace(problem);
   // The step that fitted the interval before fits here too, which saves the search for a first step.
@@ -133,7 +156,7 @@ function backOneInterval(
   });
   const leaves = problem.field.leaves.length;
   let end: Tensor[] = [];
-  const size = runSync(
+  const size = inBackwardSolve(
     consumeSteps(solve, false, (step) => {
       if (step.t1 !== interval[1]) return;
       end = [...space.unpack(step.y1).slice(-leaves), ...space.quadratures(step.y1)].map((part) =>
@@ -144,7 +167,25 @@ function backOneInterval(
   return { adjoint: end.slice(0, leaves), quadratures: end.slice(leaves), nextStep: size };
 }
 
-function augmentedSpace({ field, parameters, rtol, atol, norm, trajectory }: BacksolveProblem): TensorSpace {
+/* A failure on the way back is not one of the caller's y0. */
+function inBackwardSolve<T>(loop: Reading<T>): T {
+  try {
+    return runSync(loop);
+  } catch (error) {
+    if (error instanceof OdeError) error.message = `in the backward solve of the adjoint: ${error.message}`;
+    throw error;
+  }
+}
+
+function augmentedSpace({
+  field,
+  parameters,
+  rtol,
+  atol,
+  norm,
+  adjointNorm,
+  trajectory,
+}: BacksolveProblem): TensorSpace {
   const shapes = field.leaves.map((leaf) => leaf.shape);
   const both = <T>(values: readonly T[]): readonly T[] => (trajectory ? values : [...values, ...values]);
   return new TensorSpace(
@@ -152,12 +193,22 @@ function augmentedSpace({ field, parameters, rtol, atol, norm, trajectory }: Bac
     {
       rtol: both(rtol),
       atol: both(atol),
-      norm: norm === 'full' || norm === 'seminorm' ? 'rms' : norm,
+      norm:
+        adjointNorm === 'full' || adjointNorm === 'seminorm' ? onEachHalf(norm, shapes.length) : adjointNorm,
     },
     parameters.length > 0
-      ? { rtol: Math.max(...rtol), atol: Math.max(...atol), checked: norm !== 'seminorm' }
+      ? { rtol: Math.max(...rtol), atol: Math.max(...atol), checked: adjointNorm !== 'seminorm' }
       : null,
   );
+}
+
+/* The forward norm, of the state and of its cotangent, the larger one. */
+function onEachHalf(norm: TensorNorm, leaves: number): TensorNorm {
+  if (typeof norm !== 'function') return norm;
+  return (all) => {
+    const [first, ...rest] = all.length > leaves ? [all.slice(0, leaves), all.slice(leaves)] : [all];
+    return rest.reduce<Scalar>((largest, half) => maximum(largest, norm(half)), norm(first));
+  };
 }
 
 /* (y, a) -> (f, -a^T df/dy, -a^T df/dp), without the first where y is known. */

@@ -37,6 +37,8 @@ export interface ForwardSolve {
   times: Float64Array;
   options: AnyOptions;
   extraOptions: readonly string[];
+  /** Whether anybody asks for the gradient to the output times. */
+  timeGradient: boolean;
 }
 
 /* The continuous adjoint: nothing is carried but the output. */
@@ -143,7 +145,7 @@ function recordingMode(
 }
 
 function sweepBack(
-  { field, times }: ForwardSolve,
+  { field, times, timeGradient }: ForwardSolve,
   stepper: ExplicitRungeKutta,
   { problem, recording }: Recorded,
   parameters: readonly Tensor[],
@@ -178,7 +180,9 @@ function sweepBack(
     const atStart = lambda ? space.unpack(lambda).map((leaf) => leaf.clone()) : null;
     const first = rowsOf(cotangents, 0);
     const toTimes =
-      times.length > 1 && atStart ? timeGradient(field, times, states, cotangents, atStart) : zeros([1]);
+      timeGradient && atStart
+        ? gradientToTimes(field, times, states, cotangents, atStart)
+        : zeros([times.length]);
     return {
       toState: atStart ? atStart.map((leaf, i) => add(leaf, first[i])) : first,
       toParameters: toParameters.map((total) => total.clone()),
@@ -191,7 +195,7 @@ function sweepBack(
 }
 
 /* dL/dt_i = g_i . f(t_i, y_i), dL/dt_0 = -a(t_0) . f(t_0, y_0). */
-function timeGradient(
+function gradientToTimes(
   field: LeafField,
   times: Float64Array,
   states: readonly Tensor[],

@@ -58,12 +58,15 @@ export function odeintAdjoint<Y extends TensorTree, Args = unknown>(
   const stepper = resolveMethod(forward.method);
   const field = leafField(func as unknown as TensorField<never>, y0, forward.args);
   const times = readTimes(t);
-  const solve: ForwardSolve = { func, field, stepper, times, options: forward, extraOptions: adjointNames };
+  const moving = isTensor(t) ? t : null;
+  const solve: ForwardSolve = {
+    ...{ func, field, stepper, times },
+    ...{ options: forward, extraOptions: adjointNames, timeGradient: moving !== null },
+  };
   const plan = planAdjoint(solve, options);
   if (!isTapeActive()) return runSync(solveGrid(stepper, func, y0, times, forward, solve)).y as TreeLike<Y>;
   requireGradients();
   const found = findParameters(field, times[0], options.params, forward.args);
-  const moving = isTensor(t) ? t : null;
   return record(solve, chooseMode(solve, plan, found.parameters), { ...found, moving }) as TreeLike<Y>;
 }
 
@@ -84,7 +87,7 @@ function record(
   const solution = withGradient(
     [...leaves, ...(moving ? [moving] : []), ...parameters, ...captured],
     (save) => {
-      const { states, carry } = runSync(mode.forward(leaves));
+      const { states, carry } = withFreshTape(() => runSync(mode.forward(leaves)));
       const flat = flatten(states, times.length);
       save([flat, ...carry]);
       return flat;

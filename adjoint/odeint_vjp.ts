@@ -189,7 +189,10 @@ function* tensorSolve(
   const stepper = resolveMethod(forward.method);
   const field = leafField(func as TensorField<never>, y0, forward.args);
   const { structure, leaves } = field;
-  const solve: ForwardSolve = { func, field, stepper, times, options: forward, extraOptions: adjointNames };
+  const solve: ForwardSolve = {
+    ...{ func, field, stepper, times },
+    ...{ options: forward, extraOptions: adjointNames, timeGradient: true },
+  };
   const plan = planAdjoint(solve, options);
   const { parameters } = findParameters(field, times[0], options.params, forward.args);
   const way = chooseMode(solve, plan, parameters);

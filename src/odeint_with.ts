@@ -7,7 +7,7 @@ import { prepare, type AnyPrepared } from './core/prepare.js';
 import type { Reading } from './core/reading.js';
 import { runSync } from './core/reading.js';
 import type { Stepper } from './core/stepper.js';
-import { isTapeActive } from './core/tape.js';
+import { isTapeActive, recordedOrForgotten } from './core/tape.js';
 import { leafField, type TensorField } from './core/tensor_kind.js';
 import { flatField, linkOutputTimes, linkStartTime } from './core/time_gradient.js';
 import { readTimes, type TimeGrid } from './core/times.js';
@@ -86,13 +86,15 @@ export function solveGridSync(
   const sizes = leaves.map((leaf) => leaf.size);
   const flat = flatField(field, { sizes, shapes: leaves.map((leaf) => leaf.shape) });
   let solution!: GridSolution;
-  const linked = tidy((): Tensor[] => {
-    const moved = unflattenTree(structure, linkStartTime(flat, leaves, t as Tensor1D, times));
-    solution = runSync(solveGrid(stepper, func, moved, times, options, run));
-    const covered = flattenTree(solution.y, 'y').leaves;
-    // Of a solve that ended early only part of t has outputs.
-    return linkOutputTimes(flat, covered, t as Tensor1D, solution.t);
-  });
+  const linked = recordedOrForgotten(() =>
+    tidy((): Tensor[] => {
+      const moved = unflattenTree(structure, linkStartTime(flat, leaves, t as Tensor1D, times));
+      solution = runSync(solveGrid(stepper, func, moved, times, options, run));
+      const covered = flattenTree(solution.y, 'y').leaves;
+      // Of a solve that ended early only part of t has outputs.
+      return linkOutputTimes(flat, covered, t as Tensor1D, solution.t);
+    }),
+  );
   return { ...solution, y: unflattenTree(structure, linked) };
 }
 

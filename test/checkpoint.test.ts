@@ -141,7 +141,7 @@ describe("odeintAdjoint with adjoint: 'checkpoint'", () => {
     const loss = () =>
       tf.sum(odeintAdjoint(func, tf.scalar(1), [0, 1], { ...options, adjoint: 'checkpoint' })) as tf.Scalar;
     tf.tidy(() => void tf.variableGrads(loss, [w]));
-    expect(calls - 1, 'one call looks for variables').to.equal(3 * forward);
+    expect(calls - 1, 'one call looks for variables').to.be.at.most(3 * forward);
   });
 
   it('leaks nothing, also when func throws on the way back or the gradient is never asked for', () => {

@@ -934,7 +934,10 @@ describe('input', () => {
       const test = () => {
         // 3.4e38 + 1e36 t is beyond the largest float32 from t = 0.3 on.
         const field = (_t: tf.Scalar, y: tf.Tensor) => tf.fill(y.shape, 1e36);
-        for (const options of [{ firstStep: 1, rtol: 0, atol: 1e30, maxNumSteps: 30 }, { stepSize: 0.1 }]) {
+        for (const options of [
+          { firstStep: 1, rtol: 1e-2, atol: 1e30, maxNumSteps: 30 },
+          { stepSize: 0.1 },
+        ]) {
           const error = thrownBy(() => odeint(field, tf.fill([2], 3.4e38), [0, 1], options));
           expect(error).to.be.instanceOf(OdeError);
           expect(error).to.not.be.instanceOf(InvalidArgumentError);

@@ -1,4 +1,4 @@
-import { engine, type Tensor } from '@tensorflow/tfjs-core';
+import { engine, type NamedTensorMap, type Tensor } from '@tensorflow/tfjs-core';
 
 /**
  * The one place that touches the state of tfjs's gradient tape (`engine().state`): everything here restores it,
@@ -8,6 +8,12 @@ import { engine, type Tensor } from '@tensorflow/tfjs-core';
 /** Whether ops are being recorded for a gradient. */
 export function isTapeActive(): boolean {
   return engine().state.gradientDepth > 0;
+}
+
+/** The distinct inputs of the ops recorded so far. */
+export function inputsOnTape(): Tensor[] {
+  const nodes = engine().state.activeTape as { inputs: NamedTensorMap }[] | null;
+  return [...new Set((nodes ?? []).flatMap((node) => Object.values(node.inputs)))];
 }
 
 /** Runs `compute` without recording it: for numbers that steer the solver and carry no gradient. */
@@ -82,8 +88,10 @@ export function gradientOrForgotten<T>(compute: () => T): T {
 }
 
 /**
- * A tensor with a gradient of our own, like `tf.customGrad`, except that a gradient may be refused for some inputs:
- * `refuse` is called, and must throw, only when somebody asks for the gradient of input `i` and it was given as `null`.
+ * A tensor with a gradient of our own, like `tf.customGrad`, except that
+ * - a gradient may be refused for some inputs: `refuse` is called, and must throw, only when somebody asks for the
+ *   gradient of input `i` and it was given as `null`;
+ * - inputs that the loss made for itself outlive it until the gradient is done: func closes over them.
  *
  * @param forward Computes the value; what it saves stays until the gradient is done.
  * @param backward Gradients of the inputs from that of the value.
@@ -95,7 +103,7 @@ export function withGradient(
   refuse: () => never,
 ): Tensor {
   type Engine = { runKernelFunc(call: object): Tensor };
-  return (engine() as unknown as Engine).runKernelFunc({
+  const result = (engine() as unknown as Engine).runKernelFunc({
     inputs: Object.fromEntries(inputs.map((input, i) => [i, input])),
     forwardFunc: (_backend: unknown, save: (tensors: Tensor[]) => void) => forward(save),
     backwardsFunc: (dy: Tensor, saved: Tensor[]) => {
@@ -103,6 +111,23 @@ export function withGradient(
       return Object.fromEntries(inputs.map((_, i) => [i, () => gradients[i] ?? gradientOrForgotten(refuse)]));
     },
   });
+  keepUntilGradient(inputs);
+  return result;
+}
+
+/* tfjs disposes what a node of the tape saved once the gradient is done: what lives in the scopes of the loss joins. */
+function keepUntilGradient(inputs: readonly Tensor[]): void {
+  const { state } = engine();
+  const node = (state.activeTape as { saved: Tensor[] }[] | null)?.at(-1);
+  const scopes = state.scopeStack as unknown as { id: number; name: string }[];
+  const start = scopes.findIndex(({ name }) => name === 'forward');
+  if (!node || start < 0) return;
+  const inLoss = new Set(scopes.slice(start).map(({ id }) => id));
+  for (const input of inputs) {
+    if (input.kept || !inLoss.has(input.scopeId)) continue;
+    input.kept = true;
+    node.saved.push(input);
+  }
 }
 
 /** Runs `compute` in an engine scope: what it creates and does not `keep` is disposed, also when it throws. */

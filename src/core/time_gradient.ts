@@ -16,7 +16,7 @@ import {
   type Tensor,
   type Tensor1D,
 } from '@tensorflow/tfjs-core';
-import { isTapeActive } from './tape.js';
+import { gradientOrForgotten, isTapeActive } from './tape.js';
 import type { LeafField } from './tensor_kind.js';
 
 /*
@@ -116,7 +116,7 @@ function linked(
     save([state, times]);
     return {
       value: state.clone(),
-      gradFunc: (dy: Tensor, saved: Tensor[]) => gradient(saved[0], saved[1], dy),
+      gradFunc: (dy: Tensor, saved: Tensor[]) => gradientOrForgotten(() => gradient(saved[0], saved[1], dy)),
     };
   });
   return identity(y, t);

@@ -1,5 +1,6 @@
 import {
   Add,
+  clone,
   concat,
   engine,
   getGradient,
@@ -8,13 +9,12 @@ import {
   split,
   zerosLike,
   Variable,
-  type NamedTensorMap,
   type Scalar,
   type Tensor,
 } from '@tensorflow/tfjs-core';
 import { MissingGradientError } from './errors.js';
 import { verifyGradients } from './gradient_repair.js';
-import { scoped, withFreshTape } from './tape.js';
+import { inputsOnTape, scoped, withFreshTape } from './tape.js';
 import type { LeafField } from './tensor_kind.js';
 
 /*
@@ -56,10 +56,11 @@ export function discoverDependencies(field: LeafField, t: Scalar, leaves: readon
       // Recording needs some input to differentiate; the gradient itself is not wanted.
       engine().gradients(
         () => {
-          const [derivative] = field.call(t, leaves);
+          const known = (x: Tensor) => x.id < first;
+          const [derivative] = linkedOutputs(field.call(t, leaves), known);
           const inputs = inputsOnTape();
           const outside = (x: Tensor) =>
-            x.id < first && x !== t && !leaves.includes(x) && !(x instanceof Variable);
+            known(x) && x !== t && !leaves.includes(x) && !(x instanceof Variable);
           found = {
             variables: trainable(inputs),
             captured: inputs.filter((x) => x.dtype === 'float32' && outside(x)),
@@ -88,10 +89,10 @@ export function vjp(
 ): VjpResult {
   const single = leaves.length === 1;
   const forward = (): Tensor => {
-    const derivative = field.call(t, leaves);
+    const given = (x: Tensor) => x instanceof Variable || leaves.includes(x) || parameters.includes(x);
+    const derivative = linkedOutputs(field.call(t, leaves), given);
     requireKnown(trainable(inputsOnTape()), parameters);
-    // Not the state itself: an output that is also an input has no path to follow.
-    if (single) return leaves[0] === derivative[0] ? derivative[0].clone() : derivative[0];
+    if (single) return derivative[0];
     return concat(derivative.map((leaf) => reshape(leaf, [leaf.size])));
   };
   const dy = single ? cotangents[0] : concat(cotangents.map((leaf) => reshape(leaf, [leaf.size])));
@@ -110,19 +111,15 @@ export function vjp(
   };
 }
 
-/* The distinct inputs of the ops recorded so far. */
-function inputsOnTape(): Tensor[] {
-  const found = new Set<Tensor>();
-  for (const node of engine().state.activeTape as { inputs: NamedTensorMap }[]) {
-    for (const input of Object.values(node.inputs)) found.add(input);
-  }
-  return [...found];
-}
+/* An output that is itself an input has no op that leads to it: a copy has. */
+const linkedOutputs = (outputs: readonly Tensor[], isInput: (x: Tensor) => boolean): Tensor[] =>
+  outputs.map((output) => (isInput(output) ? clone(output) : output));
 
 const trainable = (inputs: readonly Tensor[]): Variable[] =>
   inputs.filter((input): input is Variable => input instanceof Variable && input.trainable);
 
-function requireKnown(met: readonly Variable[], parameters: readonly Tensor[]): void {
+/** Throws for trainable variables that are met but not known. */
+export function requireKnown(met: readonly Variable[], parameters: readonly Tensor[]): void {
   for (const variable of met) {
     if (parameters.includes(variable)) continue;
     throw new MissingGradientError(
