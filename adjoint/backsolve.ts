@@ -17,7 +17,7 @@ import {
 import type { Scalar, Tensor } from '@tensorflow/tfjs-core';
 import { buildProblem, makePlan, type AnyOptions } from '../src/core/build_problem.js';
 import { consumeSteps } from '../src/core/collect.js';
-import { OdeError } from '../src/core/errors.js';
+import { NonFiniteStateError, OdeError } from '../src/core/errors.js';
 import { runSync, type Reading } from '../src/core/reading.js';
 import type { Stepper } from '../src/core/stepper.js';
 import { scoped } from '../src/core/tape.js';
@@ -108,8 +108,18 @@ export function backsolve(
       toTimes[i] = slopes[0];
       if (i === 1) toTimes[0] = slopes[1];
     }
+    if (problem.adjointNorm === 'seminorm') requireFiniteGradient(carry.quadratures);
     return { toState: carry.adjoint, toParameters: carry.quadratures, toTimes: stack(toTimes) };
   });
+}
+
+/* The seminorm looks away from quadratures: a NaN in one would pass unseen. */
+function requireFiniteGradient(quadratures: readonly Tensor[]): void {
+  if (quadratures.every((q) => sum(mul(q, 0)).dataSync()[0] === 0)) return;
+  throw new NonFiniteStateError(
+    "in the backward solve of the adjoint: the gradient of a parameter is NaN or infinite. Use adjointNorm: 'full' to " +
+      'see where, and check the derivative of func (sqrt or log at 0, division by zero).',
+  );
 }
 
 /* What goes from one interval to the one before. */

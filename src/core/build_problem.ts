@@ -174,8 +174,11 @@ function withStops(end: (n: number) => number, stops: readonly number[], directi
   return () => {
     const next = end(n);
     const stop = stops[passed] ?? direction * Infinity;
-    if ((next - stop) * direction <= 0) n++;
-    if ((next - stop) * direction < 0) return next;
+    // 3 * 0.1 is not 0.3, and no step is wanted between them.
+    const same = Math.abs(next - stop) <= 1e-9 * Math.abs(next - end(n - 1));
+    const reached = (next - stop) * direction;
+    if (same || reached < 0) n++;
+    if (!same && reached < 0) return next;
     passed++;
     return stop;
   };

@@ -1,5 +1,13 @@
 import { diagnoseSteps, diagnoseUnderflow } from './diagnose.js';
-import { AbortedError, MaxStepsError, NonFiniteStateError, StepUnderflowError } from './errors.js';
+import {
+  AbortedError,
+  InvalidArgumentError,
+  MaxStepsError,
+  NonFiniteStateError,
+  StepUnderflowError,
+  type FailurePoint,
+  type OdeError,
+} from './errors.js';
 import { chooseFirstStep } from './first_step.js';
 import type { AdaptiveSteps, FixedSteps, Problem } from './problem.js';
 import { readNorm, type Reading } from './reading.js';
@@ -101,7 +109,7 @@ function fraction<S>({ t0, t1 }: Problem<S>, t: number): number {
 function guardSignal<S>({ signal, system }: Problem<S>, state: StepState<S>, h: number): void {
   if (!signal?.aborted) return;
   throw new AbortedError(
-    `the solve was aborted at t = ${state.t0}, after ${system.stats.accepted} steps: its signal was triggered.`,
+    `the solve was aborted at t = ${state.t0}, after ${system.stats.accepted} accepted steps: its signal was triggered.`,
     { t: state.t0, h: Math.abs(h), stats: system.stats, cause: signal.reason },
   );
 }
@@ -138,6 +146,8 @@ class AdaptiveSizes<S> implements StepSizes<S> {
   private clipped = false;
   private nextStop = 0;
   private failedNonFinite = false;
+  /* Whether the smallest step is being tried. */
+  private atLeast = false;
 
   constructor(
     private readonly problem: Problem<S>,
@@ -168,7 +178,7 @@ class AdaptiveSizes<S> implements StepSizes<S> {
   propose(t: number): number {
     const { direction } = this.problem;
     const target = this.target();
-    this.h = Math.max(this.h, 8 * spacing(t));
+    this.h = Math.max(this.h, this.resolution(t));
     const remaining = Math.abs(target - t);
     // A step within 1 % of the end goes there, instead of leaving a sliver.
     // The rounding of t may have made the last of equal steps a hair longer than maxStep.
@@ -198,6 +208,7 @@ class AdaptiveSizes<S> implements StepSizes<S> {
       // A step cut short by a stop says little about the next one.
       this.h = Math.max(minStep, Math.min(maxStep, this.clipped ? Math.max(grown, this.h) : grown));
       this.failedNonFinite = false;
+      this.atLeast = false;
       if (this.clipped) this.nextStop++;
       return true;
     }
@@ -207,29 +218,43 @@ class AdaptiveSizes<S> implements StepSizes<S> {
   }
 
   *afterRejection(state: StepState<S>): Reading<void> {
-    const { problem, h } = this;
-    const exhausted = h < 8 * spacing(state.t0) || h < this.steps.minStep;
-    if (!exhausted) return;
-    // The rest of an interval may be shorter than any bound.
-    const { stats } = problem.system;
-    const at = { t: state.t0, h, stats: { ...stats } };
-    if (this.failedNonFinite) {
-      throw new NonFiniteStateError(
-        `the state or its derivative is NaN or infinite beyond t = ${state.t0}, however small the step (down to ${h}). ` +
-          'Check func there (division by zero, log or sqrt of a negative number, overflow); if the solution itself ' +
-          'grows without bound, end the interval before that time.',
-        at,
-      );
+    const { problem, h, steps } = this;
+    const { minStep } = steps;
+    const resolution = this.resolution(state.t0);
+    const least = Math.max(minStep, resolution);
+    if (h >= least) return;
+    // The bound itself is tried before the solve gives up.
+    if (!this.atLeast) {
+      this.atLeast = true;
+      this.h = least;
+      return;
     }
-    const hint = yield* diagnoseUnderflow(
-      problem,
-      state,
-      this.steps.minStep > h && h >= 8 * spacing(state.t0),
-    );
-    const bound =
-      h < this.steps.minStep ? `minStep = ${this.steps.minStep}` : 'the resolution of t in float64';
+    const at = { t: state.t0, h, stats: { ...problem.system.stats } };
+    if (this.failedNonFinite) throw yield* this.nonFinite(state, at);
+    const belowMinimum = minStep > resolution;
+    const hint = yield* diagnoseUnderflow(problem, state, belowMinimum);
+    const bound = belowMinimum ? `minStep = ${minStep}` : 'the resolution of t in float64';
     throw new StepUnderflowError(
       `at t = ${state.t0} the tolerance needs a step of ${h}, below ${bound}. ${hint}`,
+      at,
+    );
+  }
+
+  /* Steps below this do not move t, or, near t = 0, would never arrive. */
+  private resolution(t: number): number {
+    const span = Math.abs(this.problem.t1 - this.problem.t0);
+    return Math.max(8 * spacing(t), Number.isFinite(span) ? 1e-30 * span : 0);
+  }
+
+  private *nonFinite(state: StepState<S>, at: FailurePoint): Reading<OdeError> {
+    const { space, system } = this.problem;
+    if (system.stats.accepted === 0 && (yield* readNorm(space.finiteness(state.y0)))[0] !== 0) {
+      return new InvalidArgumentError('y0 contains NaN or infinite values; expected finite numbers.', at);
+    }
+    return new NonFiniteStateError(
+      `the state or its derivative is NaN or infinite beyond t = ${state.t0}, however small the step (down to ${at.h}). ` +
+        'Check func there (division by zero, log or sqrt of a negative number, overflow); if the solution itself ' +
+        'grows without bound, end the interval before that time.',
       at,
     );
   }

@@ -60,13 +60,14 @@ const float32Epsilon = 2 ** -23;
 export class TensorSpace implements StateSpace<TensorState> {
   readonly epsilon = float32Epsilon;
   private readonly owned = new Set<TensorState>();
-  private readonly fused = hasFusedKernels();
   private readonly sizes: number[];
   private readonly packed: boolean;
   private readonly mainParts: number;
   /* |y| of the newest state: the next step needs it again. */
   private magnitude: { of: TensorState; value: Tensor[] } | null = null;
   private stale: Tensor[] = [];
+  /* Tolerances that differ between packed leaves, one number per element: made once. */
+  private spread: { rtol: Tensor; atol: Tensor } | null = null;
 
   constructor(
     private readonly shapes: readonly (readonly number[])[],
@@ -74,7 +75,7 @@ export class TensorSpace implements StateSpace<TensorState> {
     private readonly quadrature: QuadratureTolerance | null = null,
   ) {
     this.sizes = shapes.map((shape) => shape.reduce((size, extent) => size * extent, 1));
-    this.packed = !this.fused && shapes.length > 1;
+    this.packed = shapes.length > 1 && !hasFusedKernels();
     this.mainParts = this.packed ? 1 : shapes.length;
   }
 
@@ -152,10 +153,13 @@ export class TensorSpace implements StateSpace<TensorState> {
     last: number,
   ): TensorState {
     const coefficients = Array.from(row.values, (a) => h * a);
-    const terms = row.indices.map((j) => ks[j].slice(first, last));
-    const base = y?.slice(first, last);
-    if (terms.length === 0) return this.adopt((base ?? []).map((part) => clone(part)));
-    if (this.fused) {
+    const part = (state: TensorState): TensorState =>
+      first === 0 && last === state.length ? state : state.slice(first, last);
+    const terms = row.indices.map((j) => part(ks[j]));
+    const base = y && part(y);
+    if (terms.length === 0) return this.adopt((base ?? []).map((tensor) => clone(tensor)));
+    // Asked each time: between two steps somebody may choose another backend.
+    if (hasFusedKernels()) {
       return this.adopt(
         base ? runCombination([1, ...coefficients], [base, ...terms]) : runCombination(coefficients, terms),
       );
@@ -187,7 +191,7 @@ export class TensorSpace implements StateSpace<TensorState> {
       scoped(() => {
         const { norm } = this.tolerance;
         const read =
-          this.fused && typeof norm !== 'function'
+          !this.packed && typeof norm !== 'function' && hasFusedKernels()
             ? this.fusedNorm(h, row, ks, y0, y1, norm)
             : this.normByOps(h, row, ks, y0, y1);
         this.forget(this.stale);
@@ -253,9 +257,7 @@ export class TensorSpace implements StateSpace<TensorState> {
         coefficients,
         terms.map((k) => k[p]),
         maximum(before[p], after[p]),
-        rtol,
-        atol,
-        this.sizes,
+        ...this.tolerancesOf(rtol, atol),
       );
     const { rtol, atol, norm } = this.tolerance;
     const ratios = this.packed ? [ratio(0, rtol, atol)] : rtol.map((_, p) => ratio(p, [rtol[p]], [atol[p]]));
@@ -265,7 +267,11 @@ export class TensorSpace implements StateSpace<TensorState> {
       : [];
     if (typeof norm === 'function') {
       return packReads(
-        [callersNorm(norm, this.unpack(ratios)), ...extra.map(sumOfSquares)],
+        // Whatever the norm leaves out, a NaN in it must not pass.
+        [
+          add(callersNorm(norm, this.unpack(ratios)), sum(stack(ratios.map((x) => sum(mul(x, 0)))))),
+          ...extra.map(sumOfSquares),
+        ],
         1,
         (values, i) => (i === 0 ? values[0] : Math.sqrt(values[i] / extra[i - 1].size)),
       );
@@ -276,6 +282,22 @@ export class TensorSpace implements StateSpace<TensorState> {
     return packReads([...mains, ...extra.map(sumOfSquares)], mains.length, (values, i) =>
       norm === 'max' && i < mains.length ? values[i] : Math.sqrt(values[i] / sizes[i]),
     );
+  }
+
+  /* One number for all elements where it is the same, else one for each. */
+  private tolerancesOf(rtol: readonly number[], atol: readonly number[]): [number | Tensor, number | Tensor] {
+    const [r, a] = [rtol[0], atol[0]];
+    if (rtol.every((value) => value === r) && atol.every((value) => value === a)) return [r, a];
+    this.spread ??= { rtol: this.perElement(rtol), atol: this.perElement(atol) };
+    return [this.spread.rtol, this.spread.atol];
+  }
+
+  private perElement(values: readonly number[]): Tensor {
+    const { sizes } = this;
+    const all = new Float32Array(sizes.reduce((total, size) => total + size, 0));
+    let start = 0;
+    values.forEach((value, i) => all.fill(value, start, (start += sizes[i])));
+    return engine().keep(tensor1d(all));
   }
 
   /* |y0| and |y1|; the latter is kept, for it is the former of the next step. */
@@ -319,7 +341,9 @@ export class TensorSpace implements StateSpace<TensorState> {
     this.owned.clear();
     this.forget(this.stale);
     this.forget(this.magnitude?.value ?? []);
+    this.forget(Object.values(this.spread ?? {}));
     this.magnitude = null;
+    this.spread = null;
   }
 
   private forget(tensors: Tensor[]): void {
@@ -346,23 +370,17 @@ function scaledError(
   coefficients: readonly number[],
   ks: readonly Tensor[],
   magnitude: Tensor,
-  rtol: readonly number[],
-  atol: readonly number[],
-  sizes: readonly number[],
+  rtol: number | Tensor,
+  atol: number | Tensor,
 ): Tensor {
-  const [r] = rtol;
-  if (r > 0 && rtol.every((value) => value === r) && atol.every((value) => value === atol[0])) {
+  if (typeof rtol === 'number' && typeof atol === 'number' && rtol > 0) {
     const error = combineByOps(
-      coefficients.map((c) => c / r),
+      coefficients.map((c) => c / rtol),
       ks,
     );
-    return div(error, add(magnitude, atol[0] / r));
+    return div(error, add(magnitude, atol / rtol));
   }
-  const spread = (values: readonly number[]) =>
-    values.length === 1
-      ? values[0]
-      : tensor1d(values.flatMap((value, i) => Array<number>(sizes[i]).fill(value)));
-  return div(combineByOps(coefficients, ks), add(mul(magnitude, spread(rtol)), spread(atol)));
+  return div(combineByOps(coefficients, ks), add(mul(magnitude, rtol), atol));
 }
 
 /* One read for several scalars: the first `mains` count as the error, the others as that of quadratures. */
