@@ -3,6 +3,7 @@ import { arrayGradients } from './gradients/arrays.js';
 import { imageGradients } from './gradients/images.js';
 import { logSoftmaxGradients } from './gradients/log_softmax.js';
 import { pointwiseGradients } from './gradients/pointwise.js';
+import { poolingGradients } from './gradients/pooling.js';
 import { productGradients } from './gradients/products.js';
 
 /*
@@ -27,6 +28,7 @@ const repair = (shared[Symbol.for('tfjs-diffeq.gradients')] ??= {
     ...logSoftmaxGradients,
     ...productGradients,
     ...imageGradients,
+    ...poolingGradients,
   ],
   stock: new Map(),
   optedOut: false,

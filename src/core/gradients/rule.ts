@@ -1,5 +1,6 @@
 import {
   broadcast_util,
+  engine,
   cast,
   range,
   reshape,
@@ -8,6 +9,7 @@ import {
   zeros,
   type GradConfig,
   type NamedAttrMap,
+  type NamedTensorMap,
   type Tensor,
 } from '@tensorflow/tfjs-core';
 import { isTapeActive } from '../tape.js';
@@ -81,3 +83,19 @@ export const aroundAxis = (shape: readonly number[], axis: number): [number, num
   shape[axis],
   sizeOf(shape.slice(axis + 1)),
 ];
+
+/** Runs a kernel by name. */
+export const run = (kernelName: string, inputs: NamedTensorMap, attrs: object): Tensor =>
+  engine().runKernel<Tensor>(kernelName, inputs, attrs as NamedAttrMap);
+
+/** The gradient of a linear kernel is linear, and its transpose is the kernel itself. */
+export const transposeOf = (
+  gradient: string,
+  forward: string,
+  input: string,
+  forwardInput = input,
+): GradConfig =>
+  rule(gradient, { inputs: [input] }, (g, [x], attrs) => ({
+    dy: () => run(forward, { [forwardInput]: g }, attrs),
+    [input]: () => zeros(x.shape),
+  }));
