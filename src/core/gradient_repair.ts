@@ -1,8 +1,10 @@
 import { getGradient, registerGradient, unregisterGradient, type GradConfig } from '@tensorflow/tfjs-core';
 import { arrayGradients } from './gradients/arrays.js';
-import { einsumGradient } from './gradients/einsum.js';
+import { imageGradients } from './gradients/images.js';
 import { logSoftmaxGradients } from './gradients/log_softmax.js';
 import { pointwiseGradients } from './gradients/pointwise.js';
+import { poolingGradients } from './gradients/pooling.js';
+import { productGradients } from './gradients/products.js';
 
 /*
  * Some gradients of tfjs are silently wrong, mostly from the second derivative on, and some are missing
@@ -20,7 +22,14 @@ interface Repair {
 /* As global as the registry, so that two copies of the package in one program do not repair each other. */
 const shared = globalThis as { [key: symbol]: Repair | undefined };
 const repair = (shared[Symbol.for('tfjs-diffeq.gradients')] ??= {
-  configs: [...pointwiseGradients, ...arrayGradients, ...logSoftmaxGradients, einsumGradient],
+  configs: [
+    ...pointwiseGradients,
+    ...arrayGradients,
+    ...logSoftmaxGradients,
+    ...productGradients,
+    ...imageGradients,
+    ...poolingGradients,
+  ],
   stock: new Map(),
   optedOut: false,
 });

@@ -1,10 +1,15 @@
 import {
   broadcast_util,
+  engine,
+  cast,
+  range,
   reshape,
+  scatterND,
   sum,
   zeros,
   type GradConfig,
   type NamedAttrMap,
+  type NamedTensorMap,
   type Tensor,
 } from '@tensorflow/tfjs-core';
 import { isTapeActive } from '../tape.js';
@@ -56,3 +61,41 @@ export function constant(kernelName: string, inputs: string[]): GradConfig {
     Object.fromEntries(inputs.map((name, i) => [name, () => zeros(saved[i].shape)])),
   );
 }
+
+export const sizeOf = (shape: readonly number[]): number => shape.reduce((size, extent) => size * extent, 1);
+
+/**
+ * The position of each element in a tensor of `shape`. In float32 while that is exact: some wasm kernels take integers
+ * for floats.
+ */
+export const positions = (shape: number[]): Tensor => {
+  const size = sizeOf(shape);
+  return reshape(range(0, size, 1, size < 2 ** 24 ? 'float32' : 'int32'), shape);
+};
+
+/** The gradient of an input of `shape`, when element i of the output is its element `source[i]`. */
+export const returned = (dy: Tensor, source: Tensor, shape: number[]): Tensor =>
+  reshape(scatterND(reshape(cast(source, 'int32'), [-1, 1]), reshape(dy, [-1]), [sizeOf(shape)]), shape);
+
+/** `[before the axis, the axis, after it]` */
+export const aroundAxis = (shape: readonly number[], axis: number): [number, number, number] => [
+  sizeOf(shape.slice(0, axis)),
+  shape[axis],
+  sizeOf(shape.slice(axis + 1)),
+];
+
+/** Runs a kernel by name. */
+export const run = (kernelName: string, inputs: NamedTensorMap, attrs: object): Tensor =>
+  engine().runKernel<Tensor>(kernelName, inputs, attrs as NamedAttrMap);
+
+/** The gradient of a linear kernel is linear, and its transpose is the kernel itself. */
+export const transposeOf = (
+  gradient: string,
+  forward: string,
+  input: string,
+  forwardInput = input,
+): GradConfig =>
+  rule(gradient, { inputs: [input] }, (g, [x], attrs) => ({
+    dy: () => run(forward, { [forwardInput]: g }, attrs),
+    [input]: () => zeros(x.shape),
+  }));
