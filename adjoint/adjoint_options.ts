@@ -6,6 +6,9 @@ import {
   checkTolerancePairs,
   leafTolerances,
   nearest,
+  type AdaptiveOptions,
+  type CommonOptions,
+  type FixedStepOptions,
   type TensorNormFunction,
   type Tolerance,
 } from '../src/core/options.js';
@@ -44,19 +47,9 @@ export interface AdjointOptions {
    */
   adjointNorm?: 'full' | 'seminorm' | TensorNormFunction;
   /** Its other options, such as `stepSize` or `maxNumSteps`, in place of the forward ones. */
-  adjointOptions?: Pick<
-    AnyOptions,
-    | 'stepSize'
-    | 'firstStep'
-    | 'minStep'
-    | 'maxStep'
-    | 'maxNumSteps'
-    | 'safety'
-    | 'ifactor'
-    | 'dfactor'
-    | 'controller'
-    | 'perturb'
-  >;
+  adjointOptions?: Omit<AdaptiveOptions<never>, 'norm'> &
+    Pick<FixedStepOptions<never, never>, 'stepSize' | 'perturb'> &
+    Pick<CommonOptions<never>, 'maxNumSteps'>;
 }
 
 /** Names of the options that are not the forward solve's. */

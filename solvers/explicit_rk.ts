@@ -35,8 +35,12 @@ export class ExplicitRungeKutta implements Stepper {
     return new ExplicitRungeKutta(this.tableau.withInterpolant(kind));
   }
 
-  init<S>(_system: System<S>, t: number, y: S): RungeKuttaState<S> {
-    return { t0: t, y0: y, t1: t, y1: null, k: [], started: false, f1: null, extended: [] };
+  init<S>(_system: System<S>, t: number, y: S): StepState<S> {
+    const own: RungeKuttaState<S> = {
+      ...{ t0: t, y0: y, t1: t, y1: null },
+      ...{ k: [], started: false, f1: null, extended: [] },
+    };
+    return own;
   }
 
   slope<S>(system: System<S>, state: StepState<S>): S {
