@@ -6,7 +6,8 @@ import {
   StepUnderflowError,
 } from './errors.js';
 import type { OdeError } from './errors.js';
-import { AcceptedStep, integrate, nonFiniteStep } from './integrate.js';
+import { AcceptedStep, integrate } from './integrate.js';
+import { nonFiniteStep } from './step_sizes.js';
 import type { Problem } from './problem.js';
 import { readNorm, type Reading } from './reading.js';
 import { sparseRow } from './space.js';

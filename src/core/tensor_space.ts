@@ -3,9 +3,7 @@ import {
   add,
   clone,
   concat,
-  div,
   engine,
-  matMul,
   max,
   maximum,
   mul,
@@ -24,11 +22,10 @@ import {
   runCombination,
   type ErrorNormAttributes,
 } from './linear_combination.js';
-import { describe, InvalidArgumentError } from './errors.js';
 import { DeviceRead, type SparseRow, type StateSpace } from './space.js';
 import { scoped, untaped } from './tape.js';
+import { callersNorm, packReads, scaledError, sumOfSquares } from './tensor_norm.js';
 import { nextAfter32 } from './time.js';
-import { isTensor } from './tree.js';
 
 /**
  * A state of tensors as the solvers see it: a list of parts. On backends with fused kernels a part is a leaf; on
@@ -351,50 +348,3 @@ export class TensorSpace implements StateSpace<TensorState> {
     this.stale = [];
   }
 }
-
-/* A product of a row with a column: one launch. */
-const sumOfSquares = (x: Tensor): Tensor => matMul(reshape(x, [1, x.size]), reshape(x, [x.size, 1]));
-
-function callersNorm(norm: (leaves: Tensor[]) => Scalar, leaves: Tensor[]): Tensor {
-  const value: unknown = norm(leaves);
-  if (isTensor(value) && value.size === 1) return value;
-  throw new InvalidArgumentError(
-    `norm returned ${describe(value)}; expected a scalar tensor, such as tf.max(...).`,
-  );
-}
-
-/*
- * error / (atol + rtol magnitude), arranged to save a launch: rtol is divided into the coefficients of the error.
- */
-function scaledError(
-  coefficients: readonly number[],
-  ks: readonly Tensor[],
-  magnitude: Tensor,
-  rtol: number | Tensor,
-  atol: number | Tensor,
-): Tensor {
-  if (typeof rtol === 'number' && typeof atol === 'number' && rtol > 0) {
-    const error = combineByOps(
-      coefficients.map((c) => c / rtol),
-      ks,
-    );
-    return div(error, add(magnitude, atol / rtol));
-  }
-  return div(combineByOps(coefficients, ks), add(mul(magnitude, rtol), atol));
-}
-
-/* One read for several scalars: the first `mains` count as the error, the others as that of quadratures. */
-function packReads(
-  scalars: Tensor[],
-  mains: number,
-  finish: (values: ArrayLike<number>, i: number) => number,
-): DeviceRead {
-  const tensor = scalars.length === 1 ? clone(scalars[0]) : stack(scalars.map((x) => reshape(x, [])));
-  return new DeviceRead(tensor, (values) => {
-    const norms = Array.from(values, (_, i) => finish(values, i));
-    const main = norms.slice(0, mains).reduce(worst, 0);
-    return norms.length > mains ? [main, norms.slice(mains).reduce(worst, 0)] : [main];
-  });
-}
-
-const worst = (a: number, b: number): number => (Number.isNaN(a) || Number.isNaN(b) ? NaN : Math.max(a, b));
