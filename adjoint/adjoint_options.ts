@@ -18,6 +18,7 @@ import type { LeafField } from '../src/core/tensor_kind.js';
 import type { TensorNorm } from '../src/core/tensor_space.js';
 import { tensorsIn, unflattenTree } from '../src/core/tree.js';
 import { discoverDependencies, requireKnown } from '../src/core/vjp.js';
+import { warnOnce } from '../src/core/warn.js';
 import type { BacksolveProblem } from './backsolve.js';
 import type { ForwardSolve } from './modes.js';
 
@@ -102,6 +103,12 @@ export function findParameters(
   const found = scoped(() => discoverDependencies(field, scalar(t), field.leaves));
   const variables: readonly Tensor[] = params ? checkParams(params) : found.variables;
   requireKnown(found.variables, variables);
+  for (const variable of params ?? []) {
+    if (found.variables.includes(variable)) continue;
+    warnOnce(
+      `params names the variable '${variable.name}', which func does not read at t0: its gradient is 0 so far.`,
+    );
+  }
   const parameters = [...new Set([...variables, ...tensorsIn(args)])];
   return { parameters, captured: found.captured.filter((tensor) => !parameters.includes(tensor)) };
 }

@@ -1,6 +1,10 @@
 import {
+  abs,
   add,
   clone,
+  div,
+  max,
+  sub,
   engine,
   maximum,
   mul,
@@ -24,6 +28,7 @@ import { scoped } from '../src/core/tape.js';
 import { ownedByScope, type LeafField } from '../src/core/tensor_kind.js';
 import { TensorSpace, type TensorNorm, type TensorState } from '../src/core/tensor_space.js';
 import { vjp } from '../src/core/vjp.js';
+import { warnOnce } from '../src/core/warn.js';
 
 /** What the backward solve needs to know. */
 export interface BacksolveProblem {
@@ -82,10 +87,11 @@ export function backsolve(
       quadratures: parameters.map((parameter) => zerosLike(parameter)),
     };
     const toTimes: Tensor[] = new Array<Tensor>(times.length).fill(zeros([]));
+    const drifts: Tensor[] = [];
     let nextStep: number | null = null;
     for (let i = last; i > 0; i--) {
       // A scope for each interval: only what is carried on lives longer, however many output times there are.
-      const { before, slopes } = tidy(() => {
+      const { before, slopes, drift } = tidy(() => {
         const y = rowsOf(states, i);
         const end = backOneInterval(problem, i, y, carry, nextStep);
         nextStep = end.nextStep;
@@ -101,16 +107,38 @@ export function backsolve(
             slope(i, y, rowsOf(cotangents, i)),
             i === 1 ? neg(slope(0, rowsOf(states, 0), end.adjoint)) : zeros([]),
           ],
+          drift: end.y.length > 0 ? [relativeDistance(end.y, rowsOf(states, i - 1))] : [],
         };
       });
       for (const tensor of [...carry.adjoint, ...carry.quadratures]) tensor.dispose();
       carry = before;
+      drifts.push(...drift);
       toTimes[i] = slopes[0];
       if (i === 1) toTimes[0] = slopes[1];
     }
+    if (drifts.length > 0) reportDrift(problem, Math.max(...stack(drifts).dataSync()));
     if (problem.adjointNorm === 'seminorm') requireFiniteGradient(carry.quadratures);
     return { toState: carry.adjoint, toParameters: carry.quadratures, toTimes: stack(toTimes) };
   });
+}
+
+/* max |a - b| over max |b|, over all leaves. */
+function relativeDistance(a: readonly Tensor[], b: readonly Tensor[]): Tensor {
+  const largest = (leaves: readonly Tensor[]) => max(stack(leaves.map((leaf) => max(abs(leaf)))));
+  return div(largest(a.map((leaf, i) => sub(leaf, b[i]))), maximum(largest(b), 1e-30));
+}
+
+/*
+ * The reversed state should come back to where the forward solve was. Where it does not, as in problems that forget
+ * their past, the gradient was computed along another trajectory.
+ */
+function reportDrift({ rtol }: BacksolveProblem, drift: number): void {
+  if (drift <= Math.max(1e-2, 100 * Math.max(...rtol))) return;
+  warnOnce(
+    `the state solved backward by adjoint 'backsolve' misses the forward solution by ${(100 * drift).toPrecision(2)} % ` +
+      "between two output times: its gradient is not to be trusted. Use adjoint: 'checkpoint', tighter tolerances, or " +
+      'more output times.',
+  );
 }
 
 /* The seminorm looks away from quadratures: a NaN in one would pass unseen. */
@@ -146,7 +174,7 @@ function backOneInterval(
   y: readonly Tensor[],
   { adjoint, quadratures }: Carry,
   nextStep: number | null,
-): Carry & { nextStep: number | null } {
+): Carry & { y: Tensor[]; nextStep: number | null } {
   const { options, stepper, times } = problem;
   const main = problem.trajectory ? adjoint : [...y, ...adjoint];
   const interval = Float64Array.of(times[i], times[i - 1]);
@@ -169,12 +197,16 @@ function backOneInterval(
   const size = inBackwardSolve(
     consumeSteps(solve, false, (step) => {
       if (step.t1 !== interval[1]) return;
-      end = [...space.unpack(step.y1).slice(-leaves), ...space.quadratures(step.y1)].map((part) =>
-        clone(part),
-      );
+      end = [...space.unpack(step.y1), ...space.quadratures(step.y1)].map((part) => clone(part));
     }),
   );
-  return { adjoint: end.slice(0, leaves), quadratures: end.slice(leaves), nextStep: size };
+  const first = main.length - leaves;
+  return {
+    y: end.slice(0, first),
+    adjoint: end.slice(first, main.length),
+    quadratures: end.slice(main.length),
+    nextStep: size,
+  };
 }
 
 /* A failure on the way back is not one of the caller's y0. */

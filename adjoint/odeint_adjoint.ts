@@ -2,11 +2,12 @@ import { concat, reshape, split, type Tensor } from '@tensorflow/tfjs-core';
 import { resolveMethod } from '../solvers/index.js';
 import { describe, InvalidArgumentError, MissingGradientError } from '../src/core/errors.js';
 import { isPlainState } from '../src/core/float64_kind.js';
+import { checkOptionsRecord } from '../src/core/options.js';
 import { runSync } from '../src/core/reading.js';
 import { gradientOrForgotten, isTapeActive, withFreshTape, withGradient } from '../src/core/tape.js';
 import { leafField, type TensorField } from '../src/core/tensor_kind.js';
 import { readTimes, type TimeGrid } from '../src/core/times.js';
-import { isTensor, unflattenTree, type TensorTree } from '../src/core/tree.js';
+import { isTensor, unflattenTree, type TensorTree, type TreeOf } from '../src/core/tree.js';
 import type { TensorFunc, TensorOptions, TreeLike } from '../src/core/types.js';
 import { requireGradients } from '../src/core/vjp.js';
 import { solveGrid } from '../src/odeint_with.js';
@@ -42,7 +43,7 @@ import { chooseMode, type AdjointMode, type ForwardSolve } from './modes.js';
  * const { grads } = tf.variableGrads(loss as () => tf.Scalar);
  * ```
  */
-export function odeintAdjoint<Y extends TensorTree, Args = unknown>(
+export function odeintAdjoint<Y extends TreeOf<Y>, Args = unknown>(
   func: TensorFunc<Y, Args>,
   y0: Y,
   t: TimeGrid,
@@ -54,6 +55,7 @@ export function odeintAdjoint<Y extends TensorTree, Args = unknown>(
         'tape; solve them with odeint.',
     );
   }
+  checkOptionsRecord(options);
   const forward = forwardOptions(options);
   const stepper = resolveMethod(forward.method);
   const field = leafField(func as unknown as TensorField<never>, y0, forward.args);

@@ -3,18 +3,19 @@ import { resolveMethod } from '../solvers/index.js';
 import type { AnyOptions } from '../src/core/build_problem.js';
 import { describe, InvalidArgumentError } from '../src/core/errors.js';
 import { isPlainState } from '../src/core/float64_kind.js';
-import { checkFunction } from '../src/core/options.js';
+import { withTimes } from '../src/core/held.js';
+import { checkFunction, checkOptionsRecord } from '../src/core/options.js';
 import { runAsync, runSync, type Reading } from '../src/core/reading.js';
 import { withFreshTape } from '../src/core/tape.js';
 import { leafField, type TensorField } from '../src/core/tensor_kind.js';
-import { readTimes, readTimesAsync, type TimeGrid } from '../src/core/times.js';
+import { readTimes, type TimeGrid } from '../src/core/times.js';
 import {
   flattenTree,
   isTensor,
   leavesLike,
   tensorsIn,
   unflattenTree,
-  type TensorTree,
+  type TreeOf,
 } from '../src/core/tree.js';
 import type {
   InPlaceFunc,
@@ -85,7 +86,7 @@ export interface SolutionVjp<Ys, Gradients> {
  * console.log(ys[1][0], y0[0], args![0]); // exp(-0.5), exp(-0.5), -exp(-0.5)
  * ```
  */
-export function odeintVjp<Y extends TensorTree, Args = unknown>(
+export function odeintVjp<Y extends TreeOf<Y>, Args = unknown>(
   func: TensorFunc<Y, Args>,
   y0: Y,
   t: TimeGrid,
@@ -104,6 +105,7 @@ export function odeintVjp<Args = unknown>(
   options?: PlainOptions<Args> & PlainVjpOptions<Args>,
 ): SolutionVjp<Float64Array[], PlainGradients>;
 export function odeintVjp(func: unknown, y0: unknown, t: unknown, options: AnyVjpOptions = {}): unknown {
+  checkOptionsRecord(options);
   return runSync(solutionVjp(func, y0, readTimes(t), options));
 }
 
@@ -114,12 +116,18 @@ export function odeintVjp(func: unknown, y0: unknown, t: unknown, options: AnyVj
  * @returns A promise of what `odeintVjp` returns.
  * @throws As `odeintVjp`, by rejection; {@link InvalidArgumentError} for adjoints other than `'checkpoint'`.
  */
-export function odeintVjpAsync<Y extends TensorTree, Args = unknown>(
+export function odeintVjpAsync<Y extends TreeOf<Y>, Args = unknown>(
   func: TensorFunc<Y, Args>,
   y0: Y,
   t: TimeGrid,
   options?: TensorOptions<Y, Args> & AdjointOptions,
 ): Promise<SolutionVjp<TreeLike<Y>, TensorGradients<TreeLike<Y>>>>;
+export function odeintVjpAsync<Args = unknown>(
+  func: InPlaceFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options: InPlaceOptions<Args> & PlainVjpOptions<Args>,
+): Promise<SolutionVjp<Float64Array[], PlainGradients>>;
 export function odeintVjpAsync<Args = unknown>(
   func: PlainFunc<Args>,
   y0: PlainState,
@@ -132,12 +140,13 @@ export async function odeintVjpAsync(
   t: unknown,
   options: AnyVjpOptions = {},
 ): Promise<unknown> {
+  checkOptionsRecord(options);
   if ((options.adjoint ?? 'checkpoint') !== 'checkpoint') {
     throw new InvalidArgumentError(
       `adjoint '${options.adjoint}' reads the device on its way back; odeintVjpAsync needs adjoint: 'checkpoint'.`,
     );
   }
-  return runAsync(solutionVjp(func, y0, await readTimesAsync(t), options));
+  return withTimes(t, y0, (times, start) => runAsync(solutionVjp(func, start, times, options)));
 }
 
 /** Options of `odeintVjp` on plain numbers. */

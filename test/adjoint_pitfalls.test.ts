@@ -163,6 +163,31 @@ describe('pitfalls of backsolve', () => {
     expect(peak(60) - peak(10)).to.be.below(3 * bytes + 50 * 64 * 4 * 6);
   });
 
+  it('says when the reversed state drifts away, and only then', () => {
+    const warnings: string[] = [];
+    const { warn } = console;
+    console.warn = (message: string) => void warnings.push(message);
+    try {
+      const k = tf.variable(tf.scalar(1));
+      const solve = (rate: number) =>
+        toVariable(k, (_t, y) => tf.mul(tf.mul(k, -rate), y), {
+          adjoint: 'backsolve',
+          rtol: 1e-4,
+          atol: 1e-4,
+        });
+      solve(1);
+      expect(warnings).to.have.length(0);
+      // Backward, y' = -12 y grows by e^12, and with it the error of its value at the end.
+      solve(12);
+      expect(warnings.join()).to.match(/adjoint 'backsolve' misses .* 'checkpoint'/);
+      const unread = tf.variable(tf.scalar(1), true, 'unread');
+      toVariable(k, (_t, y) => tf.mul(k, y), { params: [k, unread] });
+      expect(warnings[warnings.length - 1]).to.match(/'unread'/);
+    } finally {
+      console.warn = warn;
+    }
+  });
+
   it('refuses options where nobody reads them', () => {
     const call = (adjointOptions: object) => () =>
       odeintAdjoint((_t, y: tf.Tensor) => y, tf.scalar(1), [0, 1], { adjointOptions });
