@@ -54,9 +54,9 @@ export interface SolutionVjp<Ys, Gradients> {
   /** What `odeint` returns. */
   ys: Ys;
   /** Gradients of a loss from `gys = dL/dys`, a structure like `ys`; may be called repeatedly until `dispose()`. */
-  vjp(gys: Ys): Gradients;
+  vjp(this: void, gys: Ys): Gradients;
   /** Frees what the gradient needs; `ys` stays. */
-  dispose(): void;
+  dispose(this: void): void;
 }
 
 /**

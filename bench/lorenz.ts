@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import * as Plot from '@observablehq/plot';
 import * as tf from '@tensorflow/tfjs';
-import { odeint } from 'tfjs-diffeq';
+import { odeint, type MethodName } from 'tfjs-diffeq';
 import { colors, savePlot } from '../examples/lib/plot.js';
 import { decades, median, printTable, timeAt, timeInTurns, type Point } from './lib.js';
 
@@ -70,16 +70,16 @@ const mathjs: Solve = (y0, span, rtol) => {
 };
 
 const inPlace =
-  (method: string): Solve =>
+  (method: MethodName): Solve =>
   (y0, span, rtol) =>
     odeint(lorenzInPlace, y0, [0, span], { method, rtol, atol: rtol * 1e-3, inPlace: true })[1];
 
 const returned =
-  (method: string): Solve =>
+  (method: MethodName): Solve =>
   (y0, span, rtol) =>
     odeint(lorenzReturned, y0, [0, span], { method, rtol, atol: rtol * 1e-3 })[1];
 
-const methods = ['bosh3', 'dopri5', 'tsit5', 'dopri8'];
+const methods = ['bosh3', 'dopri5', 'tsit5', 'dopri8'] as const;
 const forms = { 'in place': inPlace, returned };
 type Form = keyof typeof forms;
 const formNames = Object.keys(forms) as Form[];

@@ -18,7 +18,7 @@ const { tf, description } = await pickBackend('cpu');
 const started = performance.now();
 
 // Steps of half a year are accurate to well below the scatter of the record; the accuracy is printed with the fit.
-const solver = { method: 'rk4', stepSize: 0.5 };
+const solver = { method: 'rk4', stepSize: 0.5 } as const;
 console.log(`backend: ${description}`);
 console.log(
   `solver: ${solver.method}, step ${solver.stepSize} years, gradients by odeintAdjoint (backsolve)\n`,

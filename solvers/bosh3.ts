@@ -5,7 +5,7 @@ import { ButcherTableau } from './tableau.js';
  *
  * Source: Bogacki & Shampine 1989, https://doi.org/10.1016/0893-9659(89)90079-7.
  */
-export const bosh3 = new ButcherTableau({
+export const bosh3 = /* @__PURE__ */ new ButcherTableau({
   name: 'bosh3',
   order: 3,
   embeddedOrder: 2,

@@ -7,7 +7,7 @@ import { ButcherTableau } from './tableau.js';
  * Sources: Dormand & Prince 1980, https://doi.org/10.1016/0771-050X(80)90013-3, for the method;
  * Shampine 1986, https://doi.org/10.1090/S0025-5718-1986-0815836-3, for the embedded weights and the interpolant.
  */
-export const dopri5 = new ButcherTableau({
+export const dopri5 = /* @__PURE__ */ new ButcherTableau({
   name: 'dopri5',
   order: 5,
   embeddedOrder: 4,

@@ -10,7 +10,7 @@ import { ButcherTableau } from './tableau.js';
  * Source: Prince & Dormand 1981, https://doi.org/10.1016/0771-050X(81)90010-3;
  * its rationals fulfil the order conditions to 1e-17.
  */
-export const dopri8 = new ButcherTableau({
+export const dopri8 = /* @__PURE__ */ new ButcherTableau({
   name: 'dopri8',
   order: 8,
   embeddedOrder: 7,

@@ -5,7 +5,7 @@ import { ButcherTableau } from './tableau.js';
  *
  * Source: Hairer, Nørsett & Wanner, Solving Ordinary Differential Equations I, section II.1, https://doi.org/10.1007/978-3-540-78862-1.
  */
-export const euler = new ButcherTableau({
+export const euler = /* @__PURE__ */ new ButcherTableau({
   name: 'euler',
   order: 1,
   c: [0],
@@ -18,7 +18,7 @@ export const euler = new ButcherTableau({
  *
  * Source: Runge, https://doi.org/10.1007/BF01446807.
  */
-export const midpoint = new ButcherTableau({
+export const midpoint = /* @__PURE__ */ new ButcherTableau({
   name: 'midpoint',
   order: 2,
   c: [0, 1 / 2],
@@ -31,7 +31,7 @@ export const midpoint = new ButcherTableau({
  *
  * Source: Runge, https://doi.org/10.1007/BF01446807.
  */
-export const heun2 = new ButcherTableau({
+export const heun2 = /* @__PURE__ */ new ButcherTableau({
   name: 'heun2',
   order: 2,
   c: [0, 1],
@@ -44,7 +44,7 @@ export const heun2 = new ButcherTableau({
  *
  * Source: Heun 1900; Hairer, Nørsett & Wanner, Solving Ordinary Differential Equations I, table II.1.1, https://doi.org/10.1007/978-3-540-78862-1.
  */
-export const heun3 = new ButcherTableau({
+export const heun3 = /* @__PURE__ */ new ButcherTableau({
   name: 'heun3',
   order: 3,
   c: [0, 1 / 3, 2 / 3],
@@ -63,7 +63,7 @@ export const heun3 = new ButcherTableau({
  *
  * Source: Hairer, Nørsett & Wanner, Solving Ordinary Differential Equations I, section II.4, https://doi.org/10.1007/978-3-540-78862-1.
  */
-export const adaptiveHeun = new ButcherTableau({
+export const adaptiveHeun = /* @__PURE__ */ new ButcherTableau({
   name: 'adaptive_heun',
   order: 2,
   embeddedOrder: 1,
@@ -79,7 +79,7 @@ export const adaptiveHeun = new ButcherTableau({
  *
  * Source: Fehlberg, NASA TR R-315 (1969), https://ntrs.nasa.gov/citations/19690021375.
  */
-export const fehlberg2 = new ButcherTableau({
+export const fehlberg2 = /* @__PURE__ */ new ButcherTableau({
   name: 'fehlberg2',
   order: 2,
   embeddedOrder: 1,

@@ -5,7 +5,7 @@ import { ButcherTableau } from './tableau.js';
  *
  * Source: Kutta 1901; Hairer, Nørsett & Wanner, Solving Ordinary Differential Equations I, table II.1.2, https://doi.org/10.1007/978-3-540-78862-1.
  */
-export const rk4 = new ButcherTableau({
+export const rk4 = /* @__PURE__ */ new ButcherTableau({
   name: 'rk4',
   order: 4,
   c: [0, 1 / 3, 2 / 3, 1],
@@ -24,7 +24,7 @@ export const rk4 = new ButcherTableau({
  *
  * Source: Kutta 1901; Hairer, Nørsett & Wanner, Solving Ordinary Differential Equations I, table II.1.2, https://doi.org/10.1007/978-3-540-78862-1.
  */
-export const rk4Classic = new ButcherTableau({
+export const rk4Classic = /* @__PURE__ */ new ButcherTableau({
   name: 'rk4_classic',
   order: 4,
   c: [0, 1 / 2, 1 / 2, 1],

@@ -10,7 +10,7 @@ import { ButcherTableau } from './tableau.js';
  * as the float64 below the nearest: the row then adds up to its node, and the float64 table fulfils its order conditions to
  * 1e-15 instead of 1e-14.
  */
-export const tsit5 = new ButcherTableau({
+export const tsit5 = /* @__PURE__ */ new ButcherTableau({
   name: 'tsit5',
   order: 5,
   embeddedOrder: 4,

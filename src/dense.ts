@@ -8,7 +8,7 @@ import { runAsync, runSync, type Reading } from './core/reading.js';
 import type { StateSpace } from './core/space.js';
 import type { StepState } from './core/stepper.js';
 import { type System } from './core/system.js';
-import type { TensorTree } from './core/tree.js';
+import type { TreeOf } from './core/tree.js';
 import type {
   InPlaceFunc,
   InPlaceOptions,
@@ -46,7 +46,8 @@ export interface DenseSolution<Y, Ys> {
  * @param t0 Beginning of the interval.
  * @param t1 Its end, before or after `t0`.
  * @param options As for `odeint`.
- * @returns The solution as a function of time; `dispose()` it when it holds tensors.
+ * @returns The solution as a function of time; `dispose()` it when it holds tensors. (`tf.tidy` does not: the solution
+ *   outlives the scopes it is made in.)
  * @throws As `odeint`.
  *
  * @example
@@ -55,7 +56,7 @@ export interface DenseSolution<Y, Ys> {
  * console.log(orbit.evaluate(Math.PI)[0], orbit.derivative(0)[1]); // -1, -1
  * ```
  */
-export function odeintDense<Y extends TensorTree, Args = unknown>(
+export function odeintDense<Y extends TreeOf<Y>, Args = unknown>(
   func: TensorFunc<Y, Args>,
   y0: Y,
   t0: number,
@@ -87,12 +88,12 @@ export function odeintDense(
 }
 
 /**
- * `odeintDense` that awaits every read from the device while it solves.
+ * `odeintDense` that awaits every read from the device while it solves. `y0` may be disposed as soon as it has returned.
  *
  * @returns A promise of what `odeintDense` returns.
- * @throws As `odeintDense`, by rejection; {@link MissingGradientError} while a gradient is being taken.
+ * @throws As `odeintDense`, by rejection; at once {@link MissingGradientError} while a gradient is being taken.
  */
-export function odeintDenseAsync<Y extends TensorTree, Args = unknown>(
+export function odeintDenseAsync<Y extends TreeOf<Y>, Args = unknown>(
   func: TensorFunc<Y, Args>,
   y0: Y,
   t0: number,
@@ -100,13 +101,20 @@ export function odeintDenseAsync<Y extends TensorTree, Args = unknown>(
   options?: TensorOptions<Y, Args>,
 ): Promise<DenseSolution<TreeLike<Y>, TreeLike<Y>>>;
 export function odeintDenseAsync<Args = unknown>(
+  func: InPlaceFunc<Args>,
+  y0: PlainState,
+  t0: number,
+  t1: number,
+  options: InPlaceOptions<Args>,
+): Promise<DenseSolution<Float64Array, Float64Array[]>>;
+export function odeintDenseAsync<Args = unknown>(
   func: PlainFunc<Args>,
   y0: PlainState,
   t0: number,
   t1: number,
   options?: PlainOptions<Args>,
 ): Promise<DenseSolution<Float64Array, Float64Array[]>>;
-export async function odeintDenseAsync(
+export function odeintDenseAsync(
   func: unknown,
   y0: unknown,
   t0: number,
@@ -114,6 +122,16 @@ export async function odeintDenseAsync(
   options: AnyOptions = {},
 ): Promise<DenseSolution<unknown, unknown>> {
   refuseTape('odeintDenseAsync', 'odeintDense');
+  return denseLater(func, y0, t0, t1, options);
+}
+
+async function denseLater(
+  func: unknown,
+  y0: unknown,
+  t0: number,
+  t1: number,
+  options: AnyOptions,
+): Promise<DenseSolution<unknown, unknown>> {
   return runAsync(denseSolution(prepareDense(func, y0, t0, t1, options), true));
 }
 

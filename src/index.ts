@@ -52,13 +52,15 @@ export type {
   CommonOptions,
   FixedStepOptions,
   Float64NormFunction,
+  MethodName,
   SolveOptions,
   StepReport,
+  TableauLike,
   TensorNormFunction,
   Tolerance,
 } from './core/options.js';
 export type { TimeGrid } from './core/times.js';
-export type { TensorTree } from './core/tree.js';
+export type { TensorTree, TreeOf } from './core/tree.js';
 export type {
   InPlaceFunc,
   InPlaceOptions,

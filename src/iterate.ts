@@ -1,10 +1,11 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 import { resolveMethod } from '../solvers/index.js';
 import type { AnyOptions } from './core/build_problem.js';
 import { describe, InvalidArgumentError, type SolveStats } from './core/errors.js';
 import { AcceptedStep, integrate } from './core/integrate.js';
 import { prepare, type AnyPrepared } from './core/prepare.js';
 import { answerAsync, answerSync, breather } from './core/reading.js';
-import type { TensorTree } from './core/tree.js';
+import type { TreeOf } from './core/tree.js';
 import type {
   InPlaceFunc,
   InPlaceOptions,
@@ -67,7 +68,7 @@ export type AsyncStepIterator<Y> = AsyncGenerator<Step<Y>, void, void> & {
  * }
  * ```
  */
-export function iterate<Y extends TensorTree, Args = unknown>(
+export function iterate<Y extends TreeOf<Y>, Args = unknown>(
   func: TensorFunc<Y, Args>,
   y0: Y,
   options: TensorOptions<Y, Args> & IterateInterval,
@@ -96,7 +97,7 @@ export function iterate(
  * @returns An async iterator of steps.
  * @throws As `iterate`; {@link MissingGradientError} while a gradient is being taken.
  */
-export function iterateAsync<Y extends TensorTree, Args = unknown>(
+export function iterateAsync<Y extends TreeOf<Y>, Args = unknown>(
   func: TensorFunc<Y, Args>,
   y0: Y,
   options: TensorOptions<Y, Args> & IterateInterval,

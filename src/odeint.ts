@@ -1,10 +1,12 @@
 import { resolveMethod } from '../solvers/index.js';
 import type { AnyOptions } from './core/build_problem.js';
 import { MissingGradientError } from './core/errors.js';
+import { withTimes } from './core/held.js';
+import { checkOptionsRecord } from './core/options.js';
 import { runAsync } from './core/reading.js';
 import { isTapeActive } from './core/tape.js';
-import { readTimes, readTimesAsync, type TimeGrid } from './core/times.js';
-import { isTensor, type TensorTree } from './core/tree.js';
+import type { TimeGrid } from './core/times.js';
+import type { TreeOf } from './core/tree.js';
 import type {
   InPlaceFunc,
   InPlaceOptions,
@@ -15,7 +17,7 @@ import type {
   TensorOptions,
   TreeLike,
 } from './core/types.js';
-import { solveGrid, solveGridSync } from './odeint_with.js';
+import { solveGrid, solveGridSync, type GridRun, type GridSolution } from './odeint_with.js';
 
 /**
  * Solves the initial value problem `dy/dt = func(t, y)`, `y(t[0]) = y0`, and returns `y` at the times `t`.
@@ -41,7 +43,7 @@ import { solveGrid, solveGridSync } from './odeint_with.js';
  * console.log(ys[2][0]);
  * ```
  */
-export function odeint<Y extends TensorTree, Args = unknown>(
+export function odeint<Y extends TreeOf<Y>, Args = unknown>(
   func: TensorFunc<Y, Args>,
   y0: Y,
   t: TimeGrid,
@@ -60,17 +62,20 @@ export function odeint<Args = unknown>(
   options?: PlainOptions<Args>,
 ): Float64Array[];
 export function odeint(func: unknown, y0: unknown, t: unknown, options: AnyOptions = {}): unknown {
-  return solveGridSync(resolveMethod(options?.method), func, y0, t, options).y;
+  checkOptionsRecord(options);
+  return solveGridSync(resolveMethod(options.method), func, y0, t, options).y;
 }
 
 /**
  * `odeint` that awaits every read from the device, as WebGPU needs, and lets timers and input run in between.
  *
+ * `y0` and `t` may be disposed as soon as it has returned.
+ *
  * @returns A promise of what `odeint` returns.
- * @throws As `odeint`, by rejection; {@link MissingGradientError} inside `tf.grad` and its like, whose tape is
+ * @throws As `odeint`, by rejection; at once {@link MissingGradientError} inside `tf.grad` and its like, whose tape is
  *   synchronous.
  */
-export function odeintAsync<Y extends TensorTree, Args = unknown>(
+export function odeintAsync<Y extends TreeOf<Y>, Args = unknown>(
   func: TensorFunc<Y, Args>,
   y0: Y,
   t: TimeGrid,
@@ -88,20 +93,35 @@ export function odeintAsync<Args = unknown>(
   t: TimeGrid,
   options?: PlainOptions<Args>,
 ): Promise<Float64Array[]>;
-export async function odeintAsync(
+export function odeintAsync(
   func: unknown,
   y0: unknown,
   t: unknown,
   options: AnyOptions = {},
 ): Promise<unknown> {
   refuseTape('odeintAsync', 'odeint');
-  const stepper = resolveMethod(options?.method);
-  // Without a wait y0 is read at the call, whatever the caller does with it afterwards.
-  const times = isTensor(t) ? await readTimesAsync(t) : readTimes(t);
-  return (await runAsync(solveGrid(stepper, func, y0, times, options, { breathing: true }))).y;
+  return solveGridAsync(func, y0, t, options).then(({ y }) => y);
 }
 
-/** Throws while a gradient is being taken: what is awaited is not on tfjs's tape. */
+/** Like `solveGridSync`, awaiting what is read. */
+export async function solveGridAsync(
+  func: unknown,
+  y0: unknown,
+  t: unknown,
+  options: AnyOptions,
+  run: GridRun = {},
+): Promise<GridSolution> {
+  checkOptionsRecord(options);
+  const stepper = resolveMethod(options.method);
+  return withTimes(t, y0, (times, start) =>
+    runAsync(solveGrid(stepper, func, start, times, options, { ...run, breathing: true })),
+  );
+}
+
+/**
+ * Throws while a gradient is being taken: what is awaited is not on tfjs's tape. To be called before any promise is
+ * made: tfjs's loss would drop a rejected one.
+ */
 export function refuseTape(name: string, instead: string): void {
   if (!isTapeActive()) return;
   throw new MissingGradientError(

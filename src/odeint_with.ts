@@ -1,8 +1,11 @@
 import { tidy, type Tensor, type Tensor1D } from '@tensorflow/tfjs-core';
+import { stepperOf } from '../solvers/stepper_of.js';
+import type { ButcherTableau } from '../solvers/tableau.js';
 import type { AnyOptions } from './core/build_problem.js';
 import { collect, type Collected } from './core/collect.js';
-import type { SolveStats } from './core/errors.js';
+import { describe, InvalidArgumentError, type SolveStats } from './core/errors.js';
 import { verifyGradients } from './core/gradient_repair.js';
+import { checkOptionsRecord } from './core/options.js';
 import { prepare, type AnyPrepared } from './core/prepare.js';
 import type { Reading } from './core/reading.js';
 import { runSync } from './core/reading.js';
@@ -11,7 +14,7 @@ import { isTapeActive, recordedOrForgotten } from './core/tape.js';
 import { leafField, type TensorField } from './core/tensor_kind.js';
 import { flatField, linkOutputTimes, linkStartTime } from './core/time_gradient.js';
 import { readTimes, type TimeGrid } from './core/times.js';
-import { flattenTree, isTensor, unflattenTree, type TensorTree } from './core/tree.js';
+import { flattenTree, isTensor, unflattenTree, type TreeOf } from './core/tree.js';
 import type {
   InPlaceFunc,
   InPlaceOptions,
@@ -110,36 +113,60 @@ function startLeaves(y0: unknown): Tensor[] | null {
 /**
  * `odeint` for one method without the registry of names, so that a bundler leaves the other methods out.
  *
- * @param stepper The method, for example `new ExplicitRungeKutta(dopri5)` from `tfjs-diffeq/solvers`.
+ * @param method A tableau, for example `dopri5` from `tfjs-diffeq/solvers`, or a stepper.
  * @returns As `odeint`.
+ * @throws As `odeint`; {@link InvalidArgumentError} for the name of a method.
+ *
+ * @example
+ * ```ts
+ * import { odeintWith } from 'tfjs-diffeq';
+ * import { rk4 } from 'tfjs-diffeq/solvers';
+ *
+ * const ys = odeintWith(rk4, (t, y) => [-y[0]], [1], [0, 1], { stepSize: 0.1 });
+ * ```
  */
-export function odeintWith<Y extends TensorTree, Args = unknown>(
-  stepper: Stepper,
+export function odeintWith<Y extends TreeOf<Y>, Args = unknown>(
+  method: Stepper | ButcherTableau,
   func: TensorFunc<Y, Args>,
   y0: Y,
   t: TimeGrid,
   options?: Omit<TensorOptions<Y, Args>, 'method'>,
 ): TreeLike<Y>;
 export function odeintWith<Args = unknown>(
-  stepper: Stepper,
+  method: Stepper | ButcherTableau,
   func: InPlaceFunc<Args>,
   y0: PlainState,
   t: TimeGrid,
   options: Omit<InPlaceOptions<Args>, 'method'>,
 ): Float64Array[];
 export function odeintWith<Args = unknown>(
-  stepper: Stepper,
+  method: Stepper | ButcherTableau,
   func: PlainFunc<Args>,
   y0: PlainState,
   t: TimeGrid,
   options?: Omit<PlainOptions<Args>, 'method'>,
 ): Float64Array[];
 export function odeintWith(
-  stepper: Stepper,
+  method: unknown,
   func: unknown,
   y0: unknown,
   t: unknown,
-  options: object = {},
+  options: AnyOptions = {},
 ): unknown {
-  return solveGridSync(stepper, func, y0, t, options).y;
+  checkOptionsRecord(options);
+  const stepper = stepperOf(method);
+  if (!stepper) throw notAStepper(method);
+  if (options.method === undefined) return solveGridSync(stepper, func, y0, t, options).y;
+  throw new InvalidArgumentError(
+    "odeintWith has its method as first argument; remove the option, or call odeint, which takes 'method'.",
+  );
+}
+
+function notAStepper(method: unknown): InvalidArgumentError {
+  const name = typeof method === 'string' && /^\w+$/.test(method) ? method : 'rk4';
+  const variable = name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+  return new InvalidArgumentError(
+    `odeintWith received ${describe(method)} as its method; expected a ButcherTableau or a Stepper. Names need odeint; ` +
+      `here import { ${variable} } from 'tfjs-diffeq/solvers' and pass it first.`,
+  );
 }

@@ -9,9 +9,9 @@ import {
   type OdeError,
   type SolveStats,
 } from './core/errors.js';
-import { runAsync } from './core/reading.js';
-import { readTimes, readTimesAsync, type TimeGrid } from './core/times.js';
-import { isTensor, type TensorTree } from './core/tree.js';
+import { checkOptionsRecord } from './core/options.js';
+import type { TimeGrid } from './core/times.js';
+import type { TreeOf } from './core/tree.js';
 import type {
   InPlaceFunc,
   InPlaceOptions,
@@ -22,8 +22,8 @@ import type {
   TensorOptions,
   TreeLike,
 } from './core/types.js';
-import { refuseTape } from './odeint.js';
-import { solveGrid, solveGridSync, type GridSolution } from './odeint_with.js';
+import { refuseTape, solveGridAsync } from './odeint.js';
+import { solveGridSync, type GridSolution } from './odeint_with.js';
 
 /** How a solve ended. */
 export type SolveStatus = 'success' | 'event' | 'max-steps' | 'step-underflow' | 'non-finite' | 'aborted';
@@ -64,7 +64,7 @@ const extraOptions = ['throwOnFailure'];
  * console.log(status, t, y[1][0], stats.nfe); // the solution ends at t = 1
  * ```
  */
-export function solve<Y extends TensorTree, Args = unknown>(
+export function solve<Y extends TreeOf<Y>, Args = unknown>(
   func: TensorFunc<Y, Args>,
   y0: Y,
   t: TimeGrid,
@@ -88,17 +88,18 @@ export function solve(
   t: unknown,
   options: AnyOptions & SolveOnlyOptions = {},
 ): Solution<unknown> {
+  checkOptionsRecord(options);
   const run = { extraOptions, keepGoing: keepsGoing(options) };
-  return describeSolution(solveGridSync(resolveMethod(options?.method), func, y0, t, options, run));
+  return describeSolution(solveGridSync(resolveMethod(options.method), func, y0, t, options, run));
 }
 
 /**
- * `solve` that awaits every read from the device.
+ * `solve` that awaits every read from the device. `y0` and `t` may be disposed as soon as it has returned.
  *
  * @returns A promise of what `solve` returns.
- * @throws As `solve`, by rejection; {@link MissingGradientError} while a gradient is being taken.
+ * @throws As `solve`, by rejection; at once {@link MissingGradientError} while a gradient is being taken.
  */
-export function solveAsync<Y extends TensorTree, Args = unknown>(
+export function solveAsync<Y extends TreeOf<Y>, Args = unknown>(
   func: TensorFunc<Y, Args>,
   y0: Y,
   t: TimeGrid,
@@ -116,18 +117,24 @@ export function solveAsync<Args = unknown>(
   t: TimeGrid,
   options?: PlainOptions<Args> & SolveOnlyOptions,
 ): Promise<Solution<Float64Array[]>>;
-export async function solveAsync(
+export function solveAsync(
   func: unknown,
   y0: unknown,
   t: unknown,
   options: AnyOptions & SolveOnlyOptions = {},
 ): Promise<Solution<unknown>> {
   refuseTape('solveAsync', 'solve');
-  const run = { extraOptions, keepGoing: keepsGoing(options), breathing: true };
-  const stepper = resolveMethod(options?.method);
-  // Without a wait y0 is read at the call, whatever the caller does with it afterwards.
-  const times = isTensor(t) ? await readTimesAsync(t) : readTimes(t);
-  return describeSolution(await runAsync(solveGrid(stepper, func, y0, times, options, run)));
+  return describeAsync(func, y0, t, options);
+}
+
+async function describeAsync(
+  func: unknown,
+  y0: unknown,
+  t: unknown,
+  options: AnyOptions & SolveOnlyOptions,
+): Promise<Solution<unknown>> {
+  const run = { extraOptions, keepGoing: keepsGoing(options) };
+  return describeSolution(await solveGridAsync(func, y0, t, options, run));
 }
 
 function keepsGoing(options: SolveOnlyOptions | null): boolean {

@@ -246,7 +246,8 @@ describe('odeintAdjoint', () => {
   it('reaches tensors in args, whatever they are packed in', () => {
     // y(1) = exp(-a b): d/da = -b exp(-a b).
     type Args = { rate: { a: tf.Tensor }; others: [tf.Tensor, string] };
-    const func = (_t: tf.Scalar, y: tf.Tensor, { rate, others }: Args) => tf.neg(tf.mul(tf.mul(rate.a, others[0]), y));
+    const func = (_t: tf.Scalar, y: tf.Tensor, { rate, others }: Args) =>
+      tf.neg(tf.mul(tf.mul(rate.a, others[0]), y));
     for (const adjoint of ['backsolve', 'checkpoint', 'interpolating'] as const) {
       const loss = (a: tf.Tensor, b: tf.Tensor) => {
         const args: Args = { rate: { a }, others: [b, 'unused'] };
@@ -263,11 +264,15 @@ describe('odeintAdjoint', () => {
     const constant = tf.scalar(2);
     const loss = (rate: tf.Tensor) => (y0: tf.Tensor) =>
       tf.sum(odeintAdjoint((_t, y: tf.Tensor) => tf.neg(tf.mul(tf.mul(rate, constant), y)), y0, [0, 1]));
-    expect(() => tf.tidy(() => tf.grad((rate: tf.Tensor) => loss(rate)(tf.scalar(1)))(tf.scalar(1)))).to.throw(
-      MissingGradientError,
-      /args|tf\.variable/,
+    expect(() =>
+      tf.tidy(() => tf.grad((rate: tf.Tensor) => loss(rate)(tf.scalar(1)))(tf.scalar(1))),
+    ).to.throw(MissingGradientError, /args|tf\.variable/);
+    const fine = tf.tidy(
+      () =>
+        tf
+          .grad(loss(tf.scalar(0.5)))(tf.scalar(1))
+          .dataSync()[0],
     );
-    const fine = tf.tidy(() => tf.grad(loss(tf.scalar(0.5)))(tf.scalar(1)).dataSync()[0]);
     expect(fine).to.be.closeTo(1 + Math.exp(-1), 1e-3);
   });
 

@@ -4,7 +4,7 @@
  * made them.
  */
 import { expect } from 'chai';
-import { ButcherTableau, methodNames, odeint, solve, type PlainOptions } from 'tfjs-diffeq';
+import { ButcherTableau, methodNames, odeint, solve, type MethodName, type PlainOptions } from 'tfjs-diffeq';
 import { dopri5 } from 'tfjs-diffeq/solvers';
 import { fields, readReference, referenceProblems, type Field } from './reference_problems.js';
 
@@ -33,7 +33,7 @@ describe('on a fixed grid', () => {
     expect(Object.keys(fixedGrid.source)).to.have.members(methodNames);
   });
 
-  for (const [method, source] of Object.entries(fixedGrid.source)) {
+  for (const [method, source] of Object.entries(fixedGrid.source) as [MethodName, string][]) {
     it(`${method} agrees to 1e-12 with ${source}`, () => {
       for (const [name, { y0, t, y }] of Object.entries(fixedGrid.cases)) {
         const grid = { gridConstructor: () => t };
@@ -53,7 +53,7 @@ describe('on a fixed grid', () => {
  * Error in units of the tolerance, as in scipy_errors.json: the largest RMS over components of
  * `|y - reference| / (atol + rtol |reference|)`, with rtol = atol, over the grid of the problem.
  */
-function run(name: string, method: string | ButcherTableau, tolerance: number, unit = tolerance) {
+function run(name: string, method: MethodName | ButcherTableau, tolerance: number, unit = tolerance) {
   const { y0, t, y } = referenceProblems[name];
   const options: PlainOptions = { method, rtol: tolerance, atol: tolerance, maxNumSteps: 1e6 };
   const { y: ours, stats } = solve(fields[name], y0, t, options);
@@ -124,7 +124,10 @@ describe('adaptive methods are as accurate as their tolerance promises', () => {
     'dopri8 detest_d1 0.001': 4.3,
   };
 
-  for (const [method, counterpart] of Object.entries(counterparts)) {
+  for (const [method, counterpart] of Object.entries(counterparts) as [
+    MethodName,
+    'RK23' | 'RK45' | 'DOP853',
+  ][]) {
     describe(`${method} against scipy's ${counterpart}`, () => {
       for (const name of names) {
         it(`${name}: at most 3 times its error`, () => {
@@ -174,7 +177,7 @@ describe("Arenstorf's orbit", () => {
     dopri8: [-6, -7, -8, -9, -10, -11, -12],
   };
 
-  for (const [method, powers] of Object.entries(exponents)) {
+  for (const [method, powers] of Object.entries(exponents) as [MethodName, number[]][]) {
     it(`the error of ${method} after one period goes down in proportion to the tolerance`, () => {
       const logErrors = powers.map((power) => {
         const tolerance = 10 ** power;

@@ -72,7 +72,7 @@ describe('plain numbers', () => {
     });
 
     it('each output is an array of its own', () => {
-      for (const method of ['dopri5', 'dopri8', 'rk4']) {
+      for (const method of ['dopri5', 'dopri8', 'rk4'] as const) {
         const ys = odeint((_t, y) => [-y[0]], [1], [0, 0.1, 0.2, 0.5, 1], { method });
         expect(new Set(ys.map((y) => y.buffer)).size).to.equal(5);
         const before = ys.map((y) => y[0]);

@@ -13,7 +13,10 @@ import {
 } from 'tfjs-diffeq';
 import * as solvers from 'tfjs-diffeq/solvers';
 
-const tableaus = Object.values(solvers).filter((value) => value instanceof solvers.ButcherTableau);
+const tableaus = Object.values(solvers).filter(
+  (value): value is solvers.ButcherTableau & { name: solvers.MethodName } =>
+    value instanceof solvers.ButcherTableau,
+);
 
 /*
  * Nonlinear, coupled, and not autonomous. The coupling vanishes on the solution x = 1 / (2 - sin t), y = exp(cos t),

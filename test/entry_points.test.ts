@@ -18,6 +18,7 @@ import {
   odeintWith,
   solve,
   solveAsync,
+  type MethodName,
   type PlainFunc,
   type Stepper,
   type StepReport,
@@ -28,7 +29,8 @@ import { backendNames, onBackends } from './backends.js';
 
 const fixedOnly = ['euler', 'midpoint', 'heun2', 'heun3', 'rk4', 'rk4_classic'];
 /** Options with which every method solves the problems here to 1e-4. */
-const optionsOf = (method: string) => (fixedOnly.includes(method) ? { method, stepSize: 0.003 } : { method });
+const optionsOf = (method: MethodName) =>
+  fixedOnly.includes(method) ? { method, stepSize: 0.003 } : { method };
 
 const oscillator: PlainFunc = (_t, [x, v]) => [v, -x];
 const tolerance = (method: string) =>
@@ -225,7 +227,7 @@ describe('entry points', () => {
       const tableaus = Object.values(solvers).filter((value) => value instanceof ButcherTableau);
       expect(tableaus.map(({ name }) => name)).to.have.members([...methodNames]);
       for (const tableau of tableaus) {
-        const { method, ...options } = optionsOf(tableau.name);
+        const { method, ...options } = optionsOf(tableau.name as MethodName);
         const expected = odeint(oscillator, [1, 0], [0, 0.3, 1], { method, ...options });
         const stepper = new ExplicitRungeKutta(tableau);
         expect(odeint(oscillator, [1, 0], [0, 0.3, 1], { ...options, method: tableau })).to.deep.equal(
@@ -377,7 +379,7 @@ describe('entry points', () => {
       );
       check(tensors, true);
       expect(tensors.filter(({ name }) => name === 'reject')).to.not.be.empty;
-      const fixed = { method: 'rk4', stepSize: 0.3 };
+      const fixed = { method: 'rk4', stepSize: 0.3 } as const;
       check(
         logged((callbacks) => odeint(curved, [1], [0, 2], { ...fixed, ...callbacks })),
         false,
@@ -529,7 +531,7 @@ describe('entry points', () => {
     });
 
     it('lands on stepT, also with fixed steps that have no end', () => {
-      for (const options of [{ maxStep: 0.3 }, { method: 'rk4', stepSize: 0.3 }]) {
+      for (const options of [{ maxStep: 0.3 }, { method: 'rk4', stepSize: 0.3 }] as const) {
         const seen: number[] = [];
         for (const step of iterate(oscillator, [1, 0], { ...options, t0: 0, stepT: [0.5, 1, 1.2] })) {
           seen.push(step.t);
@@ -643,14 +645,14 @@ describe('entry points', () => {
       };
       const y0 = tf.tensor1d([1, 2, 3]);
       const turns: string[] = [];
-      const start = (name: 'a' | 'b', method: string) => {
+      const start = (name: 'a' | 'b', method: MethodName) => {
         const func = (t: tf.Scalar, y: tf.Tensor) => {
           turns.push(name);
           return fields[name](t, y);
         };
         return odeintAsync(func, y0, [0, 0.5, 4], { method });
       };
-      for (const method of ['dopri5', 'dopri8', 'bosh3']) {
+      for (const method of ['dopri5', 'dopri8', 'bosh3'] as const) {
         const [a, b] = [await start('a', method), await start('b', method)];
         turns.length = 0;
         const [a2, b2] = await Promise.all([start('a', method), start('b', method)]);

@@ -116,7 +116,7 @@ describe('fixed steps', () => {
   });
 
   it('perturb in reversed time, first same as last included', () => {
-    for (const method of ['heun2', 'bosh3']) {
+    for (const method of ['heun2', 'bosh3'] as const) {
       const seen: number[] = [];
       const field = (t: number) => [seen.push(t) * 0];
       odeint(field, [1], [1.75, 1], { method, perturb: true, stepSize: 0.25 });

@@ -9,7 +9,10 @@ import * as solvers from 'tfjs-diffeq/solvers';
 import { onBackends } from './backends.js';
 import { fields, referenceProblems } from './reference_problems.js';
 
-const tableaus = Object.values(solvers).filter((value) => value instanceof solvers.ButcherTableau);
+const tableaus = Object.values(solvers).filter(
+  (value): value is solvers.ButcherTableau & { name: solvers.MethodName } =>
+    value instanceof solvers.ButcherTableau,
+);
 const adaptive = tableaus.filter((tableau) => tableau.bEmbedded).map((tableau) => tableau.name);
 
 const rtol = 1e-5;

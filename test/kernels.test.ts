@@ -125,7 +125,7 @@ function testsOfCost(limits: { single: number; perLeaf: number }): void {
   });
 
   it('fixed steps: one read for the whole solve, wherever the outputs are', () => {
-    for (const method of ['euler', 'rk4', 'rk4_classic', 'dopri5']) {
+    for (const method of ['euler', 'rk4', 'rk4_classic', 'dopri5'] as const) {
       for (const t of [
         [0, 1],
         [0, 0.33, 0.5, 1],

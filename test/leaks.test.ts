@@ -12,6 +12,7 @@ import {
   iterate,
   iterateAsync,
   MaxStepsError,
+  type MethodName,
   methodNames,
   NonFiniteStateError,
   odeint,
@@ -42,7 +43,7 @@ const oscillator: Field = (_t, { q, p }) => ({ q: p, p: tf.neg(q) });
 const times = [0, 0.3, 0.35, 1];
 
 /** Methods of every kind: first same as last or not, dense stages, fixed steps. */
-const kinds = ['dopri5', 'dopri8', 'adaptive_heun', 'rk4', 'euler'];
+const kinds = ['dopri5', 'dopri8', 'adaptive_heun', 'rk4', 'euler'] as const;
 
 /** Entry points that return only when the solve is over, by what they return. */
 const entries: Record<string, (func: Field, y0: Pair, options?: TensorOptions<Pair>) => unknown> = {
@@ -319,7 +320,7 @@ function testsOfLeaks(): void {
           [oscillator, { maxNumSteps: 2 }, MaxStepsError],
           [oscillator, { method: 'rk4', stepSize: 0.01, maxNumSteps: 5 }, MaxStepsError],
           [oscillator, { signal: AbortSignal.abort() }, AbortedError],
-          [oscillator, { method: 'nope' }, InvalidArgumentError],
+          [oscillator, { method: 'nope' as never }, InvalidArgumentError],
           [oscillator, { rtol: -1 }, InvalidArgumentError],
         ];
         for (const [field, options, kind] of failures) {
@@ -361,7 +362,12 @@ function testsOfLeaks(): void {
 
     it('solve with throwOnFailure: false leaves the partial result', () => {
       const pole: Field = (_t, { q, p }) => ({ q: tf.square(q), p });
-      for (const options of [{}, { stepSize: 0.05 }, { maxNumSteps: 3 }, { method: 'rk4', maxNumSteps: 2 }]) {
+      for (const options of [
+        {},
+        { stepSize: 0.05 },
+        { maxNumSteps: 3 },
+        { method: 'rk4', maxNumSteps: 2 },
+      ] as const) {
         const { y } = leavesOnlyItsResult(() =>
           solve(pole, y0, [0, 0.1, 0.2, 2], { ...options, throwOnFailure: false }),
         );
@@ -409,7 +415,7 @@ function testsOfLeaks(): void {
 
     it('survive a tf.tidy of the consumer around next()', () => {
       const exact = (t: number) => Math.cos(t) + 0.5 * Math.sin(t);
-      for (const method of ['dopri5', 'dopri8', 'adaptive_heun']) {
+      for (const method of ['dopri5', 'dopri8', 'adaptive_heun'] as const) {
         leavesOnlyItsResult(() => {
           const iterator = iterate(oscillator, y0, { t0: 0, t1: 1, method });
           let next!: ReturnType<typeof iterator.next>;
@@ -571,7 +577,7 @@ function testsOfLeaks(): void {
 /** A random tree of shapes, method, options, entry point, and a call of func that fails (0: none). */
 interface Program {
   tree: Shapes;
-  method: string;
+  method: MethodName;
   stepSize: number | undefined;
   entry: 'odeint' | 'solve' | 'iterate' | 'odeintDense';
   failAt: number;

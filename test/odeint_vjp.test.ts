@@ -46,7 +46,7 @@ describe('odeintVjp on plain numbers', () => {
     ['finite differences', undefined],
   ] as const) {
     it(`agrees with sensitivity equations: ${title}`, () => {
-      const options = { args: rates(), vjp, method: 'dopri8', rtol: 1e-11, atol: 1e-12 };
+      const options = { args: rates(), vjp, method: 'dopri8', rtol: 1e-11, atol: 1e-12 } as const;
       const { ys, vjp: back } = odeintVjp(field, y0, t, options);
       expect(ys).to.deep.equal(
         odeint(field, y0, t, { args: rates(), method: 'dopri8', rtol: 1e-11, atol: 1e-12 }),

@@ -94,7 +94,7 @@ describe('step size control', () => {
 
   for (const controller of controllers) {
     it(`controller ${JSON.stringify(controller)} reaches the tolerance at reasonable cost`, () => {
-      for (const method of ['bosh3', 'dopri5', 'tsit5', 'dopri8']) {
+      for (const method of ['bosh3', 'dopri5', 'tsit5', 'dopri8'] as const) {
         for (const tolerance of [1e-4, 1e-6, 1e-8]) {
           const { y0, t, y } = referenceProblems.sine_decay;
           const options = { method, rtol: tolerance, atol: tolerance };

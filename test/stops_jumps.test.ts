@@ -9,7 +9,10 @@ import { onBackends } from './backends.js';
 import { fields } from './reference_problems.js';
 import { neighbour32, neighbour64, stepsOf } from './steps.js';
 
-const tableaus = Object.values(solvers).filter((value) => value instanceof solvers.ButcherTableau);
+const tableaus = Object.values(solvers).filter(
+  (value): value is solvers.ButcherTableau & { name: solvers.MethodName } =>
+    value instanceof solvers.ButcherTableau,
+);
 const adaptive = tableaus.filter((tableau) => tableau.bEmbedded).map((tableau) => tableau.name);
 
 describe('stepT', () => {
@@ -19,7 +22,11 @@ describe('stepT', () => {
   ] as const) {
     it(`makes steps end exactly there, ${direction}`, () => {
       const stops = [1.9, 0.3, 1 / 3, 1.1, 0.30000001];
-      for (const options of [{}, { method: 'rk4', stepSize: 0.25 }, { method: 'dopri8', rtol: 1e-3 }]) {
+      for (const options of [
+        {},
+        { method: 'rk4', stepSize: 0.25 },
+        { method: 'dopri8', rtol: 1e-3 },
+      ] as const) {
         const { ends } = stepsOf(fields.sine_decay, [1], t0, t1, { ...options, stepT: stops });
         expect(ends).to.include.members([...stops, t1]);
       }
@@ -158,7 +165,7 @@ describe('jumpT', () => {
   });
 
   it('keeps the interpolants of dense output on their side', () => {
-    for (const method of ['rk4', 'dopri5', 'tsit5', 'dopri8']) {
+    for (const method of ['rk4', 'dopri5', 'tsit5', 'dopri8'] as const) {
       const steps = method === 'rk4' ? { stepSize: 1 / 64 } : { rtol: 1e-8, atol: 1e-8 };
       const solution = odeintDense(broken, [1], 0, 1.5, { method, jumpT: [c], ...steps });
       for (const t of [c - 1e-3, c - 1e-9, c + 1e-9, c + 1e-3]) {
@@ -170,7 +177,11 @@ describe('jumpT', () => {
 
   onBackends(['cpu', 'wasm', 'tensorflow'], () => {
     for (const direction of [1, -1] as const) {
-      for (const steps of [{ method: 'dopri5' }, { method: 'bosh3' }, { method: 'rk4', stepSize: 1 / 16 }]) {
+      for (const steps of [
+        { method: 'dopri5' },
+        { method: 'bosh3' },
+        { method: 'rk4', stepSize: 1 / 16 },
+      ] as const) {
         it(`shows ${steps.method} on tensors the float32 next to it, ${direction > 0 ? 'forward' : 'backward'}`, () => {
           // The field compares in float32, where c is a float32 too.
           const seen: number[] = [];

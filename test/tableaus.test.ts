@@ -4,7 +4,7 @@
  * summed in 200-bit fixed point, so that a residual is that of the coefficients and not of the summation.
  */
 import { expect } from 'chai';
-import { InvalidArgumentError, methodNames, solve } from 'tfjs-diffeq';
+import { InvalidArgumentError, methodNames, solve, type MethodName } from 'tfjs-diffeq';
 import * as solvers from 'tfjs-diffeq/solvers';
 import { ButcherTableau, orderResidual, rootedTrees, type TableauData } from 'tfjs-diffeq/solvers';
 
@@ -241,7 +241,10 @@ describe('first same as last', () => {
 
   for (const { name, stages, fsal } of tableaus) {
     it(`${name} evaluates func ${fsal ? stages - 1 : stages} times per step`, () => {
-      const { stats } = solve((t, y) => [Math.cos(t) * y[0]], [1], [0, 1], { method: name, stepSize: 0.125 });
+      const { stats } = solve((t, y) => [Math.cos(t) * y[0]], [1], [0, 1], {
+        method: name as MethodName,
+        stepSize: 0.125,
+      });
       expect(stats.nfe).to.equal(fsal ? 8 * (stages - 1) + 1 : 8 * stages);
     });
   }

@@ -8,7 +8,10 @@ import * as solvers from 'tfjs-diffeq/solvers';
 import { fields, referenceProblems } from './reference_problems.js';
 import { stepsOf } from './steps.js';
 
-const tableaus = Object.values(solvers).filter((value) => value instanceof solvers.ButcherTableau);
+const tableaus = Object.values(solvers).filter(
+  (value): value is solvers.ButcherTableau & { name: solvers.MethodName } =>
+    value instanceof solvers.ButcherTableau,
+);
 const adaptive = tableaus.filter((tableau) => tableau.bEmbedded).map((tableau) => tableau.name);
 
 /** y' = -y + sin t, y(0) = 1: fields.sine_decay in closed form. */
@@ -70,7 +73,7 @@ describe('time', () => {
 
   it('there and back again returns to the start', () => {
     const { y0 } = referenceProblems.lotka_volterra;
-    const options = { method: 'dopri8', rtol: 1e-11, atol: 1e-11 };
+    const options = { method: 'dopri8', rtol: 1e-11, atol: 1e-11 } as const;
     const [, there] = odeint(fields.lotka_volterra, y0, [0, 10], options);
     const [, back] = odeint(fields.lotka_volterra, there, [10, 0], options);
     back.forEach((value, i) => expect(value).to.be.closeTo(y0[i], 1e-8));

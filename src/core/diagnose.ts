@@ -17,7 +17,8 @@ export function* diagnoseSteps<S>(problem: Problem<S>, state: StepState<S>, h: n
     return (
       `The problem looks stiff: func reacts to changes of y at a rate of about ${rate.toExponential(1)} per unit of t, ` +
       'and stability, not accuracy, holds the steps of an explicit method near the inverse of that. Loosening the ' +
-      `tolerance will not help: use a method made for stiff problems, remove the fast mode from the model, or ${raise}.`
+      'tolerance will not help, and this package has only explicit methods so far: remove the fast mode from the model, ' +
+      `or ${raise}; a method made for stiff problems (BDF, Radau) must come from elsewhere.`
     );
   }
   return `The solution needs short steps at this tolerance: loosen rtol and atol, shorten the interval, or ${raise}.`;

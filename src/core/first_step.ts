@@ -7,6 +7,10 @@ import type { StepState } from './stepper.js';
 const itself = sparseRow([1]);
 const difference = sparseRow([1, -1]);
 
+const plainHint =
+  "It is called as (t, y, args), time first: scipy's odeint has (y, t), torchdiffeq and solve_ivp have (t, y).";
+const tensorHint = 'On tensors t is one too: tf.cos(t), where Math.cos(t) is NaN.';
+
 /**
  * Size of the first step, by the algorithm of Hairer, Norsett & Wanner (Solving Ordinary Differential Equations I,
  * section II.4): an explicit Euler probe estimates the second derivative.
@@ -38,7 +42,7 @@ export function* chooseFirstStep<S>(
   if (!Number.isFinite(d1)) {
     throw new NonFiniteStateError(
       `func returned NaN or infinite values at the start, t = ${t0}. Check it at y0 (division by zero, log or sqrt of ` +
-        'a negative number).',
+        `a negative number). ${problem.readsAreFree ? plainHint : tensorHint}`,
       { t: t0, h: 0, stats: system.stats },
     );
   }

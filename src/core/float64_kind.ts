@@ -1,8 +1,9 @@
-import type { StateKind } from './build_problem.js';
+import type { AnyOptions, StateKind } from './build_problem.js';
+import { ComponentSpace } from './component_space.js';
 import { describe, InvalidArgumentError, isPromiseLike } from './errors.js';
 import { Float64Space } from './float64_space.js';
-import { checkTolerancePairs, leafTolerances, type Float64NormFunction } from './options.js';
-import type { AnyOptions } from './build_problem.js';
+import { checkTolerance, checkTolerancePairs, type Float64NormFunction } from './options.js';
+import { isTensor } from './tree.js';
 
 /** A vector field on plain numbers. */
 export type Float64Field<Args = unknown> = (t: number, y: Float64Array, args: Args) => ArrayLike<number>;
@@ -23,8 +24,6 @@ export function isPlainState(y0: unknown): y0 is ArrayLike<number> {
   );
 }
 
-const oneLeaf = { kind: 'leaf', path: 'y0' } as const;
-
 /** States of plain numbers. */
 export function float64Kind(
   func: unknown,
@@ -33,15 +32,7 @@ export function float64Kind(
 ): StateKind<Float64Array> {
   checkState(y0);
   const start = Float64Array.from(y0);
-  const [rtol] = leafTolerances('rtol', options.rtol, oneLeaf, 1e-7, Number.EPSILON);
-  const [atol] = leafTolerances('atol', options.atol, oneLeaf, 1e-9, Number.EPSILON);
-  checkTolerancePairs([rtol], [atol]);
-  const norm = checkNorm(options.norm);
-  const space = new Float64Space(start.length, {
-    rtol,
-    atol,
-    norm: typeof norm === 'function' ? checkedNorm(norm) : norm,
-  });
+  const space = makeSpace(start.length, options);
   return {
     space,
     field: options.inPlace
@@ -53,6 +44,37 @@ export function float64Kind(
     y0: start,
     readsAreFree: true,
   };
+}
+
+function makeSpace(size: number, options: AnyOptions): Float64Space {
+  const rtol = tolerances('rtol', options.rtol ?? 1e-7, size);
+  const atol = tolerances('atol', options.atol ?? 1e-9, size);
+  const given: unknown = checkNorm(options.norm);
+  const norm =
+    typeof given === 'function' ? checkedNorm(given as Float64NormFunction) : (given as 'rms' | 'max');
+  if (typeof rtol === 'number' && typeof atol === 'number') {
+    checkTolerancePairs([rtol], [atol]);
+    return new Float64Space(size, { rtol, atol, norm });
+  }
+  const each = (value: number | Float64Array) =>
+    typeof value === 'number' ? new Float64Array(size).fill(value) : value;
+  checkTolerancePairs(Array.from(each(rtol)), Array.from(each(atol)));
+  return new ComponentSpace(size, each(rtol), each(atol), norm);
+}
+
+/* A number, or one for every component. */
+function tolerances(name: 'rtol' | 'atol', value: unknown, size: number): number | Float64Array {
+  if (!Array.isArray(value) && !(value instanceof Float64Array)) {
+    checkTolerance(name, name, value, Number.EPSILON);
+    return value as number;
+  }
+  if (value.length !== size) {
+    throw new InvalidArgumentError(
+      `${name} has ${value.length} entries; expected ${size}, one for every component of y0, or one number.`,
+    );
+  }
+  value.forEach((x: unknown, i: number) => checkTolerance(name, `${name}[${i}]`, x, Number.EPSILON));
+  return Float64Array.from(value as ArrayLike<number>);
 }
 
 function checkState(y0: ArrayLike<number>): void {
@@ -90,8 +112,10 @@ function checkedNorm(norm: Float64NormFunction): Float64NormFunction {
 
 function returnedField(func: Float64Field, space: Float64Space, args: unknown) {
   const { size } = space;
+  let first = true;
   return (t: number, y: Float64Array): Float64Array => {
-    const value = func(t, y, args);
+    const value = first ? firstResult(func, t, y, args) : func(t, y, args);
+    first = false;
     if (value?.length !== size) throw badResult(value, size);
     const out = space.take();
     for (let i = 0; i < size; i++) out[i] = value[i];
@@ -99,12 +123,38 @@ function returnedField(func: Float64Field, space: Float64Space, args: unknown) {
   };
 }
 
+/* What people who come from tensors, or forget inPlace, meet at the first call. Other errors of theirs pass unchanged. */
+function firstResult(func: Float64Field, t: number, y: Float64Array, args: unknown): ArrayLike<number> {
+  try {
+    return func(t, y, args);
+  } catch (error) {
+    const { message } = error as Error;
+    if (error instanceof Error && /must be a Tensor/.test(message)) {
+      throw new InvalidArgumentError(
+        `func uses tensor ops, and y0 is plain numbers, which are solved without tensors: t is a number and y a ` +
+          `Float64Array. Pass tf.tensor1d(y0), or write func with plain numbers. (${message})`,
+        { cause: error },
+      );
+    }
+    if (error instanceof TypeError && func.length >= 3 && args === undefined) {
+      throw new InvalidArgumentError(
+        `func has ${func.length} parameters and failed at its first call: the third one is undefined. Set inPlace: true ` +
+          `if it is the dy that func writes, or pass the option args. (${message})`,
+        { cause: error },
+      );
+    }
+    throw error;
+  }
+}
+
 function badResult(value: unknown, size: number): InvalidArgumentError {
   const hint = isPromiseLike(value)
     ? 'The vector field must be synchronous: make it a plain function, not an async one.'
     : value === undefined
       ? 'Return it, or set inPlace: true if func writes it into its third parameter.'
-      : 'Return dy/dt with the length of y0.';
+      : isTensor(value)
+        ? 'A number[] y0 is solved without tensors: pass tf.tensor1d(y0), or return plain numbers.'
+        : 'Return dy/dt with the length of y0.';
   return new InvalidArgumentError(`func returned ${describe(value)}; expected ${size} numbers. ${hint}`);
 }
 

@@ -117,8 +117,8 @@ export class Float64Space implements StateSpace<Float64Array> {
   }
 }
 
-/* NaN if any element is. */
-function largest(values: Float64Array): number {
+/** The largest magnitude; NaN if any element is. */
+export function largest(values: Float64Array): number {
   let max = 0;
   for (let i = 0; i < values.length; i++) max = Math.max(max, Math.abs(values[i]));
   return max;

@@ -11,7 +11,7 @@ export interface LayerLike {
  *
  * @param model A `tf.LayersModel` or a layer; its variables are found by `odeintAdjoint`.
  * @returns A vector field of one tensor `[batch, features]`.
- * @throws {@link InvalidArgumentError} when `model` has no `apply`.
+ * @throws {@link InvalidArgumentError} when `model` is a function, or has no `apply`.
  *
  * @example
  * ```ts
@@ -23,6 +23,11 @@ export interface LayerLike {
  * ```
  */
 export function fromLayer(model: LayerLike): (t: Scalar, y: Tensor) => Tensor {
+  if (typeof model === 'function') {
+    throw new InvalidArgumentError(
+      `fromLayer received ${describe(model)}; expected a layer or model. Pass a function (t, y) => dy to odeint as it is.`,
+    );
+  }
   if (typeof model?.apply !== 'function') {
     throw new InvalidArgumentError(
       `fromLayer received ${describe(model)}; expected a layer or model with apply().`,

@@ -1,12 +1,31 @@
-import { closest, distance } from 'fastest-levenshtein';
 import type { Scalar, Tensor } from '@tensorflow/tfjs-core';
 import type { ControllerOption } from './controller.js';
 import { describe, InvalidArgumentError, type SolveStats } from './errors.js';
 import type { Stepper } from './stepper.js';
 import type { Structure } from './tree.js';
 
-/** A number for every leaf, or a structure of numbers like `y0`'s. */
-export type Tolerance = number | readonly Tolerance[] | { readonly [leaf: string]: Tolerance };
+export { checkOptionNames, nearest } from './option_names.js';
+
+/**
+ * A number for every leaf, or a structure of numbers like `y0`'s: one per leaf of tensors, one per element of plain
+ * numbers.
+ */
+export type Tolerance = number | Float64Array | readonly Tolerance[] | { readonly [leaf: string]: Tolerance };
+
+/** The methods by name. */
+export type MethodName =
+  | 'euler'
+  | 'midpoint'
+  | 'heun2'
+  | 'heun3'
+  | 'rk4'
+  | 'rk4_classic'
+  | 'adaptive_heun'
+  | 'fehlberg2'
+  | 'bosh3'
+  | 'dopri5'
+  | 'tsit5'
+  | 'dopri8';
 
 /** What callbacks receive. `y` and `y1` are borrowed: clone them to keep them. */
 export interface StepReport<Y> {
@@ -87,80 +106,23 @@ export interface FixedStepOptions<Func, Y> {
   interp?: 'linear' | 'cubic';
 }
 
+/** What a `ButcherTableau` looks like from here. */
+export interface TableauLike {
+  readonly name: string;
+  readonly stages: number;
+  readonly b: readonly number[];
+}
+
 /** All options of a solve. */
 export interface SolveOptions<Func, Y, Norm, Args = unknown>
   extends CommonOptions<Y, Args>, AdaptiveOptions<Norm>, FixedStepOptions<Func, Y> {
   /** A method's name, a tableau or a stepper. Default `'dopri5'`. */
-  method?: string | Stepper | { readonly stages: number };
+  method?: MethodName | Stepper | TableauLike;
 }
 
 /** A norm of scaled errors: of tensors, or of plain numbers. */
 export type TensorNormFunction = (leaves: Tensor[]) => Scalar;
 export type Float64NormFunction = (leaves: Float64Array[]) => number;
-
-const common = [
-  'method rtol atol args signal maxNumSteps onStep onAccept onReject onProgress stepT jumpT inPlace',
-].flatMap((names) => names.split(' '));
-const adaptive = 'firstStep minStep maxStep safety ifactor dfactor controller norm'.split(' ');
-const fixed = 'stepSize gridConstructor perturb interp'.split(' ');
-
-/** Option names of torchdiffeq that only differ in spelling. */
-const camelCase = (name: string): string =>
-  name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
-
-/** The candidate nearest to a misspelt name, or `null` when none is near. */
-export function nearest(name: string, candidates: readonly string[]): string | null {
-  const lower = name.toLowerCase();
-  const found = closest(lower, candidates);
-  const prefix = candidates.find(
-    (candidate) => lower.length >= 3 && candidate.toLowerCase().startsWith(lower),
-  );
-  if (distance(lower, found.toLowerCase()) <= Math.max(2, name.length / 2.5)) return found;
-  return prefix ?? null;
-}
-
-/**
- * Throws for options that nobody reads.
- * @param steps Whether the solve chooses its steps.
- * @param extra Further names the entry point takes.
- */
-export function checkOptionNames(
-  options: object,
-  steps: 'adaptive' | 'fixed',
-  method: string,
-  extra: readonly string[],
-): void {
-  const known = [...common, ...extra, ...(steps === 'adaptive' ? adaptive : fixed)];
-  const all = [...common, ...extra, ...adaptive, ...fixed];
-  for (const [name, value] of Object.entries(options)) {
-    if (value === undefined || known.includes(name)) continue;
-    if (steps === 'fixed' && adaptive.includes(name)) {
-      throw new InvalidArgumentError(
-        `option ${name} has no effect on fixed steps of '${method}'; remove it, or choose an adaptive method ` +
-          `such as 'dopri5' without stepSize.`,
-      );
-    }
-    if (fixed.includes(name)) {
-      throw new InvalidArgumentError(
-        `option ${name} needs fixed steps, and '${method}' chooses its own; set stepSize or gridConstructor too.`,
-      );
-    }
-    if (name === 'options') {
-      throw new InvalidArgumentError(
-        "unknown option options; the options of torchdiffeq's dict stand beside method here.",
-      );
-    }
-    if (name === 'throwOnFailure') {
-      throw new InvalidArgumentError(
-        'throwOnFailure is an option of solve, which returns a status; call that.',
-      );
-    }
-    const suggestion = nearest(camelCase(name), all);
-    throw new InvalidArgumentError(
-      `unknown option ${name}; ${suggestion ? `did you mean ${suggestion}?` : `known are: ${known.join(', ')}.`}`,
-    );
-  }
-}
 
 /** A positive number, or the default. */
 export function positive(options: object, name: string, fallback: number, allowInfinity = false): number {
@@ -176,6 +138,14 @@ export function checkFunction(options: object, name: string): void {
   if (value !== undefined && typeof value !== 'function') {
     throw new InvalidArgumentError(`${name} is ${describe(value)}; expected a function.`);
   }
+}
+
+/** Throws unless the options are a record. */
+export function checkOptionsRecord(options: unknown): void {
+  if (typeof options === 'object' && options !== null) return;
+  throw new InvalidArgumentError(
+    `options are ${describe(options)}; expected a record such as { rtol: 1e-6 }.`,
+  );
 }
 
 /** Checks what does not depend on the kind of state. */
@@ -229,7 +199,8 @@ function leafCount(node: Structure): number {
   return node.kind === 'leaf' ? 1 : node.items.reduce((count, item) => count + leafCount(item), 0);
 }
 
-function checkTolerance(name: string, path: string, x: unknown, epsilon: number): void {
+/** Throws unless `x` can be a tolerance. */
+export function checkTolerance(name: string, path: string, x: unknown, epsilon: number): void {
   if (typeof x !== 'number' || !(x >= 0 && x < Infinity)) {
     throw new InvalidArgumentError(`${path} is ${describe(x)}; expected a number that is not negative.`);
   }

@@ -4,6 +4,16 @@ import { describe, InvalidArgumentError, isPromiseLike } from './errors.js';
 /** A tensor, an array of trees, or a record of trees. */
 export type TensorTree = Tensor | readonly TensorTree[] | { readonly [key: string]: TensorTree };
 
+/**
+ * What a state of tensors may be typed as: `Y extends TreeOf<Y>` is a {@link TensorTree}, or an interface whose members
+ * are. (An interface has no index signature, so it is no `TensorTree` by itself.)
+ */
+export type TreeOf<Y> =
+  | TensorTree
+  | (object & {
+      readonly [K in keyof Y]: Y[K] extends TensorTree ? Y[K] : Y[K] extends object ? TreeOf<Y[K]> : never;
+    });
+
 /** The shape of a tree without its leaves. */
 export type Structure =
   | { readonly kind: 'leaf'; readonly path: string }

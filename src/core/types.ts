@@ -28,7 +28,7 @@ export type PlainFunc<Args = unknown> = (t: number, y: Float64Array, args: Args)
 export type InPlaceFunc<Args = unknown> = (t: number, y: Float64Array, dy: Float64Array, args: Args) => void;
 
 /** Options of a solve on tensors. */
-export type TensorOptions<Y extends TensorTree = TensorTree, Args = unknown> = SolveOptions<
+export type TensorOptions<Y = TensorTree, Args = unknown> = SolveOptions<
   TensorFunc<Y, Args>,
   Y,
   'rms' | 'max' | TensorNormFunction,
