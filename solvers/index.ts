@@ -20,7 +20,7 @@ import { tsit5 } from './tsit5.js';
  * The methods by name. Nothing happens to them before somebody asks for one by its name: a bundler leaves out those that
  * are imported by nobody.
  */
-const tableaus: Record<MethodName, ButcherTableau> = {
+const tableaus = {
   euler,
   midpoint,
   heun2,
@@ -33,7 +33,13 @@ const tableaus: Record<MethodName, ButcherTableau> = {
   dopri5,
   tsit5,
   dopri8,
-};
+} satisfies Record<string, ButcherTableau>;
+
+type Tableaus = typeof tableaus;
+declare module '../src/core/options.js' {
+  // eslint-disable-next-line @typescript-eslint/no-empty-object-type -- one entry per table above
+  interface MethodTable extends Record<keyof Tableaus, ButcherTableau> {}
+}
 
 const steppers = new Map<string, Stepper>();
 

@@ -29,8 +29,8 @@ describe('on a fixed grid', () => {
     sine_decay: fields.sine_decay,
   };
 
-  it('every method has a reference', () => {
-    expect(Object.keys(fixedGrid.source)).to.have.members(methodNames);
+  it('the references are of methods that exist', () => {
+    expect(methodNames).to.include.members(Object.keys(fixedGrid.source));
   });
 
   for (const [method, source] of Object.entries(fixedGrid.source) as [MethodName, string][]) {
