@@ -100,7 +100,7 @@ function unknownMethod(method: string): InvalidArgumentError {
   );
 }
 
-export type { MethodName } from '../src/core/options.js';
+export type { MethodName, MethodTable } from '../src/core/options.js';
 export { ButcherTableau, type TableauData } from './tableau.js';
 export { ExplicitRungeKutta } from './explicit_rk.js';
 export { orderResidual, rootedTrees, type Tree } from './order_conditions.js';

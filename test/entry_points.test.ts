@@ -27,7 +27,7 @@ import {
 import * as solvers from 'tfjs-diffeq/solvers';
 import { backendNames, onBackends } from './backends.js';
 
-const fixedOnly = ['euler', 'midpoint', 'heun2', 'heun3', 'rk4', 'rk4_classic'];
+const fixedOnly = methodNames.filter((name) => solvers.resolveMethod(name).embeddedOrder === null);
 /** Options with which every method solves the problems here to 1e-4. */
 const optionsOf = (method: MethodName) =>
   fixedOnly.includes(method) ? { method, stepSize: 0.003 } : { method };
