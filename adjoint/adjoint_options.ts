@@ -106,6 +106,7 @@ export function findParameters(
   for (const variable of params ?? []) {
     if (found.variables.includes(variable)) continue;
     warnOnce(
+      `unread ${variable.name}`,
       `params names the variable '${variable.name}', which func does not read at t0: its gradient is 0 so far.`,
     );
   }

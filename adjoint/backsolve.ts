@@ -135,6 +135,7 @@ function relativeDistance(a: readonly Tensor[], b: readonly Tensor[]): Tensor {
 function reportDrift({ rtol }: BacksolveProblem, drift: number): void {
   if (drift <= Math.max(1e-2, 100 * Math.max(...rtol))) return;
   warnOnce(
+    'drift',
     `the state solved backward by adjoint 'backsolve' misses the forward solution by ${(100 * drift).toPrecision(2)} % ` +
       "between two output times: its gradient is not to be trusted. Use adjoint: 'checkpoint', tighter tolerances, or " +
       'more output times.',
@@ -151,7 +152,6 @@ function requireFiniteGradient(quadratures: readonly Tensor[]): void {
 }
 
 /* What goes from one interval to the one before. */
-/* eslint-disable-next-line @typescript-eslint/consistent-type-definitions -- tf.tidy returns types, not interfaces */
 type Carry = { adjoint: Tensor[]; quadratures: Tensor[] };
 
 /** Row `i` of leaves `[T, ...shape]`. */

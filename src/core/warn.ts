@@ -1,8 +1,8 @@
 const said = new Set<string>();
 
-/** Prints a warning, each text once in a program. */
-export function warnOnce(message: string): void {
-  if (said.has(message)) return;
-  said.add(message);
+/** Prints a warning, the first one about each subject in a program. */
+export function warnOnce(subject: string, message: string): void {
+  if (said.has(subject)) return;
+  said.add(subject);
   console.warn(`tfjs-diffeq: ${message}`);
 }
