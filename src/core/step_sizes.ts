@@ -37,11 +37,15 @@ export class AdaptiveSizes<S> implements StepSizes<S> {
   private failedNonFinite = false;
   /* Whether the smallest step is being tried. */
   private atLeast = false;
+  private readonly hopeless: number;
 
   constructor(
     private readonly problem: Problem<S>,
     private readonly steps: AdaptiveSteps,
-  ) {}
+  ) {
+    const span = Math.abs(problem.t1 - problem.t0);
+    this.hopeless = Number.isFinite(span) ? 1e-30 * span : 0;
+  }
 
   *begin(state: StepState<S>): Reading<void> {
     const { problem, steps } = this;
@@ -131,8 +135,7 @@ export class AdaptiveSizes<S> implements StepSizes<S> {
 
   /* Steps below this do not move t, or, near t = 0, would never arrive. */
   private resolution(t: number): number {
-    const span = Math.abs(this.problem.t1 - this.problem.t0);
-    return Math.max(8 * spacing(t), Number.isFinite(span) ? 1e-30 * span : 0);
+    return Math.max(8 * spacing(t), this.hopeless);
   }
 
   private *nonFinite(state: StepState<S>, at: FailurePoint): Reading<OdeError> {
