@@ -1,5 +1,5 @@
 import type { ButcherTableau } from '../solvers/index.js';
-import { sparseRow, type StateSpace } from '../src/core/space.js';
+import { sparseRow } from '../src/core/space.js';
 import type { System } from '../src/core/system.js';
 
 /** Products of a cotangent with the Jacobian of func; those with its parameters are added up behind it. */
@@ -83,7 +83,7 @@ interface Stage<S> {
 /* The arguments of all stages, made again from y0. */
 function stageStates<S>(
   system: System<S>,
-  { c, stages, fsal, denseStages }: ButcherTableau,
+  { c, fsal, denseStages }: ButcherTableau,
   rows: readonly (readonly number[])[],
   { t0, t1, y0 }: StepToReverse<S>,
 ): Stage<S>[] {
@@ -99,11 +99,5 @@ function stageStates<S>(
     return { t: system.seen(t), y };
   });
   k.forEach((state) => space.release(state));
-  void stages;
   return made;
-}
-
-/** States that a space owns and that nobody needs any more. */
-export function releaseAll<S>(space: StateSpace<S>, states: readonly (S | null)[]): void {
-  for (const state of states) if (state !== null) space.release(state);
 }

@@ -4,17 +4,7 @@ import { describe, InvalidArgumentError, isPromiseLike } from './errors.js';
 import { Float64Space } from './float64_space.js';
 import { checkTolerance, checkTolerancePairs, type Float64NormFunction } from './options.js';
 import { isTensor } from './tree.js';
-
-/** A vector field on plain numbers. */
-export type Float64Field<Args = unknown> = (t: number, y: Float64Array, args: Args) => ArrayLike<number>;
-
-/** A vector field on plain numbers that writes its result. */
-export type Float64FieldInPlace<Args = unknown> = (
-  t: number,
-  y: Float64Array,
-  dy: Float64Array,
-  args: Args,
-) => void;
+import type { InPlaceFunc, PlainFunc } from './types.js';
 
 /** Whether `y0` asks for plain numbers. */
 export function isPlainState(y0: unknown): y0 is ArrayLike<number> {
@@ -36,8 +26,8 @@ export function float64Kind(
   return {
     space,
     field: options.inPlace
-      ? writtenField(func as Float64FieldInPlace, space, options.args)
-      : returnedField(func as Float64Field, space, options.args),
+      ? writtenField(func as InPlaceFunc, space, options.args)
+      : returnedField(func as PlainFunc, space, options.args),
     start: () => space.copy(start),
     withView: (states, use) => use(...states),
     func,
@@ -110,7 +100,7 @@ function checkedNorm(norm: Float64NormFunction): Float64NormFunction {
   };
 }
 
-function returnedField(func: Float64Field, space: Float64Space, args: unknown) {
+function returnedField(func: PlainFunc, space: Float64Space, args: unknown) {
   const { size } = space;
   let first = true;
   return (t: number, y: Float64Array): Float64Array => {
@@ -124,7 +114,7 @@ function returnedField(func: Float64Field, space: Float64Space, args: unknown) {
 }
 
 /* What people who come from tensors, or forget inPlace, meet at the first call. Other errors of theirs pass unchanged. */
-function firstResult(func: Float64Field, t: number, y: Float64Array, args: unknown): ArrayLike<number> {
+function firstResult(func: PlainFunc, t: number, y: Float64Array, args: unknown): ArrayLike<number> {
   try {
     return func(t, y, args);
   } catch (error) {
@@ -158,7 +148,7 @@ function badResult(value: unknown, size: number): InvalidArgumentError {
   return new InvalidArgumentError(`func returned ${describe(value)}; expected ${size} numbers. ${hint}`);
 }
 
-function writtenField(func: Float64FieldInPlace, space: Float64Space, args: unknown) {
+function writtenField(func: InPlaceFunc, space: Float64Space, args: unknown) {
   let first = true;
   return (t: number, y: Float64Array): Float64Array => {
     const out = space.take();
