@@ -109,7 +109,8 @@ export interface TableauLike {
 export interface SolveOptions<Func, Y, Norm, Args = unknown>
   extends CommonOptions<Y, Args>, AdaptiveOptions<Norm>, FixedStepOptions<Func, Y> {
   /** A method's name, a tableau or a stepper. Default `'dopri5'`. */
-  method?: MethodName | Stepper | TableauLike;
+  // Names made at run time are strings; written this way, editors still complete the known ones.
+  method?: MethodName | (string & Record<never, never>) | Stepper | TableauLike;
 }
 
 /** A norm of scaled errors: of tensors, or of plain numbers. */
