@@ -5,7 +5,6 @@ import {
   div,
   max,
   sub,
-  engine,
   maximum,
   mul,
   neg,
@@ -24,8 +23,7 @@ import { consumeSteps } from '../src/core/collect.js';
 import { NonFiniteStateError, OdeError } from '../src/core/errors.js';
 import { runSync, type Reading } from '../src/core/reading.js';
 import type { Stepper } from '../src/core/stepper.js';
-import { scoped } from '../src/core/tape.js';
-import { ownedByScope, type LeafField } from '../src/core/tensor_kind.js';
+import { keptParts, type LeafField } from '../src/core/tensor_kind.js';
 import { TensorSpace, type TensorNorm, type TensorState } from '../src/core/tensor_space.js';
 import { vjp } from '../src/core/vjp.js';
 import { warnOnce } from '../src/core/warn.js';
@@ -185,8 +183,7 @@ function backOneInterval(
   const solve = buildProblem<TensorState>(plan, {
     space,
     field: augmentedField(problem, space),
-    start: () =>
-      scoped(() => [...space.pack(main), ...quadratures].map((part) => engine().keep(ownedByScope(part)))),
+    start: () => keptParts(() => [...space.pack(main), ...quadratures]),
     withView: () => undefined,
     func: undefined,
     y0: undefined,
@@ -257,12 +254,11 @@ function onEachHalf(norm: TensorNorm, leaves: number): TensorNorm {
 function augmentedField({ field, parameters, trajectory }: BacksolveProblem, space: TensorSpace) {
   const leaves = field.leaves.length;
   return (t: number, parts: TensorState): TensorState =>
-    scoped(() => {
+    keptParts(() => {
       const main = space.unpack(parts);
       const cotangents = main.slice(-leaves).map((a) => neg(a));
       const y = trajectory ? trajectory(t) : main.slice(0, leaves);
       const { derivative, toState, toParameters } = vjp(field, scalar(t), y, parameters, cotangents);
-      const all = [...space.pack(trajectory ? toState : [...derivative, ...toState]), ...toParameters];
-      return all.map((part) => engine().keep(ownedByScope(part)));
+      return [...space.pack(trajectory ? toState : [...derivative, ...toState]), ...toParameters];
     });
 }

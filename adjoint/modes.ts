@@ -6,8 +6,7 @@ import { prepare } from '../src/core/prepare.js';
 import type { Problem } from '../src/core/problem.js';
 import type { Reading } from '../src/core/reading.js';
 import type { Stepper } from '../src/core/stepper.js';
-import { scoped } from '../src/core/tape.js';
-import { ownedByScope, type LeafField } from '../src/core/tensor_kind.js';
+import { keptParts, type LeafField } from '../src/core/tensor_kind.js';
 import type { TensorSpace, TensorState } from '../src/core/tensor_space.js';
 import { vjp } from '../src/core/vjp.js';
 import { solveGrid } from '../src/odeint_with.js';
@@ -156,10 +155,8 @@ function sweepBack(
   const space = problem.space.sibling() as TensorSpace;
   const system = problem.system.on(space);
   let toParameters: Tensor[] = parameters.map((parameter) => engine().keep(zerosLike(parameter)));
-  const own = (make: () => Tensor[]): TensorState =>
-    scoped(() => make().map((part) => engine().keep(ownedByScope(part))));
   const stateVjp = (t: number, y: TensorState, cotangent: TensorState): TensorState =>
-    own(() => {
+    keptParts(() => {
       const found = vjp(field, scalar(t), space.unpack(y), parameters, space.unpack(cotangent));
       const before = toParameters;
       toParameters = before.map((total, i) => engine().keep(add(total, found.toParameters[i])));
@@ -174,7 +171,7 @@ function sweepBack(
       times,
       recording,
       checkpoints,
-      cotangentOf: (i) => space.adopt(own(() => space.pack(rowsOf(cotangents, i)))),
+      cotangentOf: (i) => space.adopt(keptParts(() => space.pack(rowsOf(cotangents, i)))),
       vjp: stateVjp,
     });
     const atStart = lambda ? space.unpack(lambda).map((leaf) => leaf.clone()) : null;

@@ -1,6 +1,7 @@
-import { concat, reshape, split, type Tensor } from '@tensorflow/tfjs-core';
+import { concat, reshape, type Tensor } from '@tensorflow/tfjs-core';
 import { resolveMethod } from '../solvers/index.js';
 import { describe, InvalidArgumentError, MissingGradientError } from '../src/core/errors.js';
+import { splitLeaves } from '../src/core/flat.js';
 import { isPlainState } from '../src/core/float64_kind.js';
 import { checkOptionsRecord } from '../src/core/options.js';
 import { runSync } from '../src/core/reading.js';
@@ -84,8 +85,7 @@ function record(
   const { structure, leaves } = field;
   const sizes = leaves.map((leaf) => leaf.size);
   const shapes = leaves.map((leaf) => [times.length, ...leaf.shape]);
-  const toLeaves = (flat: Tensor): Tensor[] =>
-    (sizes.length === 1 ? [flat] : split(flat, sizes, 1)).map((leaf, i) => reshape(leaf, shapes[i]));
+  const toLeaves = (flat: Tensor): Tensor[] => splitLeaves(flat, sizes, shapes, 1);
   const solution = withGradient(
     [...leaves, ...(moving ? [moving] : []), ...parameters, ...captured],
     (save) => {

@@ -1,4 +1,5 @@
 import type { Tensor } from '@tensorflow/tfjs-core';
+import { stepAt } from '../src/core/locate_step.js';
 import type { Problem } from '../src/core/problem.js';
 import type { Stepper, StepState } from '../src/core/stepper.js';
 import type { System } from '../src/core/system.js';
@@ -26,7 +27,7 @@ export class RecordedTrajectory {
 
   /** Leaves of `y(t)`, in the scope of the caller. */
   at(t: number): Tensor[] {
-    const n = this.find(t);
+    const n = stepAt(this.recording.steps, t, this.problem.direction);
     const { system, state } = this.open.get(n) ?? this.run(n);
     const space = system.space as TensorSpace;
     const y = this.stepper.interpolate(system, state, t);
@@ -57,19 +58,5 @@ export class RecordedTrajectory {
       this.open.delete(oldest);
     }
     return opened;
-  }
-
-  /* The step that holds t, by bisection. */
-  private find(t: number): number {
-    const { steps } = this.recording;
-    const { direction } = this.problem;
-    let low = 0;
-    let high = steps.length - 1;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((t - steps[middle].t1) * direction <= 0) high = middle;
-      else low = middle + 1;
-    }
-    return low;
   }
 }

@@ -5,6 +5,7 @@ import { describe, InvalidArgumentError, type SolveStats } from './core/errors.j
 import { requireFinite } from './core/integrate.js';
 import { prepare, type AnyPrepared } from './core/prepare.js';
 import { runAsync, runSync, type Reading } from './core/reading.js';
+import { stepAt } from './core/locate_step.js';
 import type { StateSpace } from './core/space.js';
 import type { StepState } from './core/stepper.js';
 import { type System } from './core/system.js';
@@ -222,7 +223,6 @@ class ArchivedSteps implements DenseSolution<unknown, unknown> {
     return this.prepared.problem.stepper.interpolate(this.system, step, t);
   }
 
-  /* The step that holds t, by bisection. */
   private find(t: number, caller: string): StepState<unknown> {
     if (this.disposed)
       throw new InvalidArgumentError('the dense solution was disposed; evaluate it before dispose().');
@@ -233,13 +233,6 @@ class ArchivedSteps implements DenseSolution<unknown, unknown> {
       );
     }
     const { direction } = this.prepared.problem;
-    let low = 0;
-    let high = steps.length - 1;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((t - steps[middle].t1) * direction <= 0) high = middle;
-      else low = middle + 1;
-    }
-    return steps[low];
+    return steps[stepAt(steps, t, direction)];
   }
 }

@@ -1,4 +1,4 @@
-import { Float64Space, largest, type Float64Tolerance } from './float64_space.js';
+import { Float64Space, type Float64Tolerance } from './float64_space.js';
 import type { SparseRow } from './space.js';
 
 /**
@@ -33,10 +33,7 @@ export class ComponentSpace extends Float64Space {
       reach += size;
       sum += ratio * ratio;
     }
-    const result =
-      norm === 'rms' ? Math.sqrt(sum / n) : norm === 'max' ? largest(error) : Number(norm([error]));
-    this.release(error);
-    return reach < Infinity ? result : NaN;
+    return this.conclude(error, norm, sum, reach);
   }
 
   override sibling(): ComponentSpace {

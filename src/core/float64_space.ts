@@ -76,8 +76,22 @@ export class Float64Space implements StateSpace<Float64Array> {
       reach += size;
       sum += ratio * ratio;
     }
+    return this.conclude(error, norm, sum, reach);
+  }
+
+  /* The norm from scaled errors, the sum of their squares, and that of the state's magnitudes. */
+  protected conclude(
+    error: Float64Array,
+    norm: Float64Tolerance['norm'],
+    sum: number,
+    reach: number,
+  ): number {
     const result =
-      norm === 'rms' ? Math.sqrt(sum / n) : norm === 'max' ? largest(error) : Number(norm([error]));
+      norm === 'rms'
+        ? Math.sqrt(sum / error.length)
+        : norm === 'max'
+          ? largest(error)
+          : Number(norm([error]));
     this.release(error);
     // An infinite state would hide behind an infinite tolerance.
     return reach < Infinity ? result : NaN;
@@ -117,8 +131,8 @@ export class Float64Space implements StateSpace<Float64Array> {
   }
 }
 
-/** The largest magnitude; NaN if any element is. */
-export function largest(values: Float64Array): number {
+/* The largest magnitude; NaN if any element is. */
+function largest(values: Float64Array): number {
   let max = 0;
   for (let i = 0; i < values.length; i++) max = Math.max(max, Math.abs(values[i]));
   return max;

@@ -90,10 +90,15 @@ function badDerivative(value: unknown, path: string, shape: readonly number[]): 
   );
 }
 
-/** `tensor` if the active scope made it, else a copy: what the caller owns must survive our disposing. */
-export function ownedByScope(tensor: Tensor): Tensor {
+/* `tensor` if the active scope made it, else a copy: what the caller owns must survive our disposing. */
+function ownedByScope(tensor: Tensor): Tensor {
   const mine = tensor.scopeId === engine().state.activeScope.id && !tensor.kept && !('assign' in tensor);
   return mine ? tensor : clone(tensor);
+}
+
+/** Makes parts in a scope of their own, of which nothing else survives. */
+export function keptParts(make: () => readonly Tensor[]): TensorState {
+  return scoped(() => make().map((part) => engine().keep(ownedByScope(part))));
 }
 
 /** The right-hand side on parts, from a field on leaves. */
@@ -101,11 +106,7 @@ export function partsField(
   space: TensorSpace,
   field: LeafField,
 ): (t: number, parts: TensorState) => TensorState {
-  return (t, parts) =>
-    scoped(() => {
-      const derivative = field.call(scalar(t, 'float32'), space.unpack(parts));
-      return space.pack(derivative).map((part) => engine().keep(ownedByScope(part)));
-    });
+  return (t, parts) => keptParts(() => space.pack(field.call(scalar(t, 'float32'), space.unpack(parts))));
 }
 
 /** What tensors contribute to a problem, with the way back to the caller's structure. */
@@ -134,7 +135,7 @@ export function tensorKind(func: unknown, y0: unknown, options: AnyOptions): Ten
     space,
     structure,
     field: partsField(space, field),
-    start: () => scoped(() => space.pack(leaves).map((part) => engine().keep(ownedByScope(part)))),
+    start: () => keptParts(() => space.pack(leaves)),
     withView: (states, use) => withViews(space, structure, states, use),
     func,
     y0,

@@ -2,19 +2,17 @@ import {
   abs,
   add,
   clone,
-  concat,
   engine,
   max,
   maximum,
   mul,
-  reshape,
-  split,
   stack,
   sum,
   tensor1d,
   type Scalar,
   type Tensor,
 } from '@tensorflow/tfjs-core';
+import { concatLeaves, splitLeaves } from './flat.js';
 import {
   combineByOps,
   ERROR_NORM,
@@ -83,13 +81,13 @@ export class TensorSpace implements StateSpace<TensorState> {
   /** Leaves to parts. Records on the tape; the result is not owned yet. */
   pack(leaves: readonly Tensor[]): Tensor[] {
     if (!this.packed) return [...leaves];
-    return [concat(leaves.map((leaf) => reshape(leaf, [leaf.size])))];
+    return [concatLeaves(leaves)];
   }
 
   /** Parts to leaves: the same tensors, or views made in the current scope. */
   unpack(parts: TensorState): Tensor[] {
     if (!this.packed) return parts.slice(0, this.mainParts);
-    return split(parts[0], this.sizes).map((leaf, i) => reshape(leaf, [...this.shapes[i]]));
+    return splitLeaves(parts[0], this.sizes, this.shapes);
   }
 
   /** Leaves of a state, kept until `end`: the parts themselves, or views of them. */
@@ -108,7 +106,8 @@ export class TensorSpace implements StateSpace<TensorState> {
   stack(states: readonly TensorState[]): Tensor[] {
     const parts = Array.from({ length: this.mainParts }, (_, p) => stack(states.map((state) => state[p])));
     if (!this.packed) return parts;
-    return split(parts[0], this.sizes, 1).map((leaf, i) => reshape(leaf, [states.length, ...this.shapes[i]]));
+    const shapes = this.shapes.map((shape) => [states.length, ...shape]);
+    return splitLeaves(parts[0], this.sizes, shapes, 1);
   }
 
   adopt(parts: TensorState): TensorState {

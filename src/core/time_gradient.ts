@@ -7,7 +7,6 @@ import {
   reshape,
   scalar,
   slice,
-  split,
   stack,
   sub,
   sum,
@@ -16,6 +15,7 @@ import {
   type Tensor,
   type Tensor1D,
 } from '@tensorflow/tfjs-core';
+import { concatLeaves, splitLeaves } from './flat.js';
 import { gradientOrForgotten, isTapeActive } from './tape.js';
 import type { LeafField } from './tensor_kind.js';
 
@@ -35,16 +35,11 @@ export interface Flattening {
   readonly shapes: readonly (readonly number[])[];
 }
 
-/* tf.split into a single part has no working gradient. */
-function splitAll(x: Tensor, sizes: readonly number[], axis: number): Tensor[] {
-  return sizes.length === 1 ? [x] : split(x, [...sizes], axis);
-}
-
 /** The field on one flat vector. */
 export function flatField(field: LeafField, { sizes, shapes }: Flattening): FlatField {
   return (t, y) => {
-    const leaves = splitAll(y, sizes, 0).map((leaf, i) => reshape(leaf, [...shapes[i]]));
-    return concat(field.call(t, leaves).map((leaf) => reshape(leaf, [leaf.size])));
+    const leaves = splitLeaves(y, sizes, shapes);
+    return concatLeaves(field.call(t, leaves));
   };
 }
 
@@ -64,7 +59,12 @@ export function linkOutputTimes(
   );
   const linked = linkRows(f, flat, t, times);
   const sizes = states.map((leaf) => leaf.size / times.length);
-  return splitAll(linked, sizes, 1).map((leaf, i) => reshape(leaf, states[i].shape));
+  return splitLeaves(
+    linked,
+    sizes,
+    states.map((leaf) => leaf.shape),
+    1,
+  );
 }
 
 function linkRows(f: FlatField, flat: Tensor, t: Tensor1D, times: Float64Array): Tensor {
@@ -92,7 +92,7 @@ export function linkStartTime(
   t: Tensor1D,
   times: Float64Array,
 ): Tensor[] {
-  const flat = concat(leaves.map((leaf) => reshape(leaf, [leaf.size])));
+  const flat = concatLeaves(leaves);
   const start = linked(flat, t, (y, moving, dy) => {
     const [gy, gt] = flowGradient(f, y, element(moving, 0), times[0], -1, dy);
     const rest = moving.size - 1;
@@ -100,7 +100,11 @@ export function linkStartTime(
     return [gy, toTimes];
   });
   const sizes = leaves.map((leaf) => leaf.size);
-  return splitAll(start, sizes, 0).map((leaf, i) => reshape(leaf, leaves[i].shape));
+  return splitLeaves(
+    start,
+    sizes,
+    leaves.map((leaf) => leaf.shape),
+  );
 }
 
 const element = (t: Tensor, i: number): Scalar => reshape(slice(t, [i], [1]), []);

@@ -1,17 +1,15 @@
 import {
   Add,
   clone,
-  concat,
   engine,
   getGradient,
-  reshape,
   scalar,
-  split,
   zerosLike,
   Variable,
   type Scalar,
   type Tensor,
 } from '@tensorflow/tfjs-core';
+import { concatLeaves, splitLeaves } from './flat.js';
 import { MissingGradientError } from './errors.js';
 import { verifyGradients } from './gradient_repair.js';
 import { inputsOnTape, scoped, withFreshTape } from './tape.js';
@@ -93,19 +91,20 @@ export function vjp(
     const derivative = linkedOutputs(field.call(t, leaves), given);
     requireKnown(trainable(inputsOnTape()), parameters);
     if (single) return derivative[0];
-    return concat(derivative.map((leaf) => reshape(leaf, [leaf.size])));
+    return concatLeaves(derivative);
   };
-  const dy = single ? cotangents[0] : concat(cotangents.map((leaf) => reshape(leaf, [leaf.size])));
+  const dy = single ? cotangents[0] : concatLeaves(cotangents);
   const inputs = [...leaves, ...parameters];
   const { value, grads } = withFreshTape(() => engine().gradients(forward, inputs, dy, true));
   const gradients = inputs.map((input, i) => (grads[i] as Tensor | undefined) ?? zerosLike(input));
   return {
     derivative: single
       ? [value]
-      : split(
+      : splitLeaves(
           value,
           leaves.map((leaf) => leaf.size),
-        ).map((leaf, i) => reshape(leaf, leaves[i].shape)),
+          leaves.map((leaf) => leaf.shape),
+        ),
     toState: gradients.slice(0, leaves.length),
     toParameters: gradients.slice(leaves.length),
   };

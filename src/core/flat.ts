@@ -1,0 +1,18 @@
+import { concat, reshape, split, type Tensor } from '@tensorflow/tfjs-core';
+
+/** Leaves as one vector. */
+export function concatLeaves(leaves: readonly Tensor[]): Tensor {
+  return concat(leaves.map((leaf) => reshape(leaf, [leaf.size])));
+}
+
+/** Leaves of the given shapes from a vector, or, along axis 1, from the rows of a matrix. */
+export function splitLeaves(
+  flat: Tensor,
+  sizes: readonly number[],
+  shapes: readonly (readonly number[])[],
+  axis: 0 | 1 = 0,
+): Tensor[] {
+  // tf.split into a single part has no working gradient.
+  const parts = sizes.length === 1 ? [flat] : split(flat, [...sizes], axis);
+  return parts.map((part, i) => reshape(part, [...shapes[i]]));
+}
