@@ -1,10 +1,6 @@
 import {
-  abs,
   add,
   clone,
-  div,
-  max,
-  sub,
   maximum,
   mul,
   neg,
@@ -23,10 +19,11 @@ import { consumeSteps } from '../src/core/collect.js';
 import { NonFiniteStateError, OdeError } from '../src/core/errors.js';
 import { runSync, type Reading } from '../src/core/reading.js';
 import type { Stepper } from '../src/core/stepper.js';
-import { keptParts, type LeafField } from '../src/core/tensor_kind.js';
+import { keptParts } from '../src/core/tensor_kind.js';
+import type { LeafField } from '../src/core/leaf_field.js';
 import { TensorSpace, type TensorNorm, type TensorState } from '../src/core/tensor_space.js';
 import { vjp } from '../src/core/vjp.js';
-import { warnOnce } from '../src/core/warn.js';
+import { relativeDistance, reportDrift } from './drift.js';
 
 /** What the backward solve needs to know. */
 export interface BacksolveProblem {
@@ -64,7 +61,8 @@ export type AdjointGradients = {
  * The continuous adjoint: from the last output time back to the first solves
  * `dy/dt = f(t, y)`, `da/dt = -a^T df/dy`, and the quadratures `dq/dt = -a^T df/dp`,
  * where `a` gains the loss's own cotangent at every output time and `y` starts afresh from the forward solution.
- * Then `dL/dy0 = a(t0)` and `dL/dp = q(t0)`. Memory does not grow with the number of steps.
+ * Then `dL/dy0 = a(t0)` and `dL/dp = q(t0)`. Memory does not grow with the number of steps. Quadratures `dr/dt = g(t, y)`
+ * of the forward solve have cotangents that are constant between outputs; they join `a` and `f` in every product.
  *
  * Source: Chen et al. 2018, Neural Ordinary Differential Equations, https://doi.org/10.48550/arXiv.1806.07366;
  * the reset at output times avoids most of the drift of the reversed state.
@@ -77,7 +75,8 @@ export function backsolve(
   states: readonly Tensor[],
   cotangents: readonly Tensor[],
 ): AdjointGradients {
-  const { times, parameters } = problem;
+  const { times, parameters, field } = problem;
+  const n = field.leaves.length;
   return tidy(() => {
     const last = times.length - 1;
     let carry: Carry = {
@@ -90,7 +89,7 @@ export function backsolve(
     for (let i = last; i > 0; i--) {
       // A scope for each interval: only what is carried on lives longer, however many output times there are.
       const { before, slopes, drift } = tidy(() => {
-        const y = rowsOf(states, i);
+        const y = rowsOf(states, i).slice(0, n);
         const end = backOneInterval(problem, i, y, carry, nextStep);
         nextStep = end.nextStep;
         const given = rowsOf(cotangents, i - 1);
@@ -103,9 +102,9 @@ export function backsolve(
           },
           slopes: [
             slope(i, y, rowsOf(cotangents, i)),
-            i === 1 ? neg(slope(0, rowsOf(states, 0), end.adjoint)) : zeros([]),
+            i === 1 ? neg(slope(0, rowsOf(states, 0).slice(0, n), end.adjoint)) : zeros([]),
           ],
-          drift: end.y.length > 0 ? [relativeDistance(end.y, rowsOf(states, i - 1))] : [],
+          drift: end.y.length > 0 ? [relativeDistance(end.y, rowsOf(states, i - 1).slice(0, n))] : [],
         };
       });
       for (const tensor of [...carry.adjoint, ...carry.quadratures]) tensor.dispose();
@@ -114,30 +113,12 @@ export function backsolve(
       toTimes[i] = slopes[0];
       if (i === 1) toTimes[0] = slopes[1];
     }
-    if (drifts.length > 0) reportDrift(problem, Math.max(...stack(drifts).dataSync()));
+    if (drifts.length > 0) {
+      reportDrift('backsolve', Math.max(...stack(drifts).dataSync()), Math.max(...problem.rtol));
+    }
     if (problem.adjointNorm === 'seminorm') requireFiniteGradient(carry.quadratures);
-    return { toState: carry.adjoint, toParameters: carry.quadratures, toTimes: stack(toTimes) };
+    return { toState: carry.adjoint.slice(0, n), toParameters: carry.quadratures, toTimes: stack(toTimes) };
   });
-}
-
-/* max |a - b| over max |b|, over all leaves. */
-function relativeDistance(a: readonly Tensor[], b: readonly Tensor[]): Tensor {
-  const largest = (leaves: readonly Tensor[]) => max(stack(leaves.map((leaf) => max(abs(leaf)))));
-  return div(largest(a.map((leaf, i) => sub(leaf, b[i]))), maximum(largest(b), 1e-30));
-}
-
-/*
- * The reversed state should come back to where the forward solve was. Where it does not, as in problems that forget
- * their past, the gradient was computed along another trajectory.
- */
-function reportDrift({ rtol }: BacksolveProblem, drift: number): void {
-  if (drift <= Math.max(1e-2, 100 * Math.max(...rtol))) return;
-  warnOnce(
-    'drift',
-    `the state solved backward by adjoint 'backsolve' misses the forward solution by ${(100 * drift).toPrecision(2)} % ` +
-      "between two output times: its gradient is not to be trusted. Use adjoint: 'checkpoint', tighter tolerances, or " +
-      'more output times.',
-  );
 }
 
 /* The seminorm looks away from quadratures: a NaN in one would pass unseen. */
@@ -149,7 +130,7 @@ function requireFiniteGradient(quadratures: readonly Tensor[]): void {
   );
 }
 
-/* What goes from one interval to the one before. */
+/* What goes from one interval to the one before: `adjoint` has the cotangents of quadratures behind those of the state. */
 type Carry = { adjoint: Tensor[]; quadratures: Tensor[] };
 
 /** Row `i` of leaves `[T, ...shape]`. */
@@ -161,7 +142,8 @@ export const rowsOf = (leaves: readonly Tensor[], i: number): Tensor[] =>
 
 /** `<g, f(t, y)>`: how the loss changes when an output time moves. */
 export function slopeAlong(field: LeafField, t: number, y: Tensor[], g: Tensor[]): Tensor {
-  const products = field.call(scalar(t), y).map((slope, leaf) => sum(mul(slope, g[leaf])));
+  const leaves = y.slice(0, field.leaves.length);
+  const products = field.call(scalar(t), leaves).map((slope, leaf) => sum(mul(slope, g[leaf])));
   return products.reduce((total, product) => add(total, product));
 }
 
@@ -174,7 +156,9 @@ function backOneInterval(
   nextStep: number | null,
 ): Carry & { y: Tensor[]; nextStep: number | null } {
   const { options, stepper, times } = problem;
-  const main = problem.trajectory ? adjoint : [...y, ...adjoint];
+  const leaves = problem.field.leaves.length;
+  const sides = adjoint.slice(leaves);
+  const main = [...(problem.trajectory ? [] : y), ...adjoint.slice(0, leaves)];
   const interval = Float64Array.of(times[i], times[i - 1]);
   const space = augmentedSpace(problem);
   // The step that fitted the interval before fits here too, which saves the search for a first step.
@@ -182,14 +166,13 @@ function backOneInterval(
   const plan = makePlan(stepper, interval, { ...options, ...firstStep }, []);
   const solve = buildProblem<TensorState>(plan, {
     space,
-    field: augmentedField(problem, space),
+    field: augmentedField(problem, space, sides),
     start: () => keptParts(() => [...space.pack(main), ...quadratures]),
     withView: () => undefined,
     func: undefined,
     y0: undefined,
     readsAreFree: false,
   });
-  const leaves = problem.field.leaves.length;
   let end: Tensor[] = [];
   const size = inBackwardSolve(
     consumeSteps(solve, false, (step) => {
@@ -200,14 +183,14 @@ function backOneInterval(
   const first = main.length - leaves;
   return {
     y: end.slice(0, first),
-    adjoint: end.slice(first, main.length),
+    adjoint: [...end.slice(first, main.length), ...sides.map((side) => clone(side))],
     quadratures: end.slice(main.length),
     nextStep: size,
   };
 }
 
-/* A failure on the way back is not one of the caller's y0. */
-function inBackwardSolve<T>(loop: Reading<T>): T {
+/** Runs the way back, whose failures are none of the caller's y0. */
+export function inBackwardSolve<T>(loop: Reading<T>): T {
   try {
     return runSync(loop);
   } catch (error) {
@@ -250,15 +233,22 @@ function onEachHalf(norm: TensorNorm, leaves: number): TensorNorm {
   };
 }
 
-/* (y, a) -> (f, -a^T df/dy, -a^T df/dp), without the first where y is known. */
-function augmentedField({ field, parameters, trajectory }: BacksolveProblem, space: TensorSpace) {
+/* (y, a) -> (f, -a^T df/dy, -a^T df/dp), without the first where y is known. `sides` are the cotangents of quadratures. */
+function augmentedField(
+  { field, parameters, trajectory }: BacksolveProblem,
+  space: TensorSpace,
+  sides: readonly Tensor[],
+) {
   const leaves = field.leaves.length;
   return (t: number, parts: TensorState): TensorState =>
     keptParts(() => {
       const main = space.unpack(parts);
-      const cotangents = main.slice(-leaves).map((a) => neg(a));
+      const cotangents = [...main.slice(-leaves), ...sides].map((a) => neg(a));
       const y = trajectory ? trajectory(t) : main.slice(0, leaves);
       const { derivative, toState, toParameters } = vjp(field, scalar(t), y, parameters, cotangents);
-      return [...space.pack(trajectory ? toState : [...derivative, ...toState]), ...toParameters];
+      return [
+        ...space.pack(trajectory ? toState : [...derivative.slice(0, leaves), ...toState]),
+        ...toParameters,
+      ];
     });
 }

@@ -12,4 +12,5 @@ export {
   type SolutionVjp,
   type TensorGradients,
 } from './odeint_vjp.js';
-export type { PlainGradients, PlainVjp } from './plain_vjp.js';
+export type { PlainVjp } from './plain_products.js';
+export type { PlainGradients } from './plain_vjp.js';

@@ -1,20 +1,22 @@
 import { add, engine, neg, scalar, stack, tidy, zeros, zerosLike, type Tensor } from '@tensorflow/tfjs-core';
-import { ExplicitRungeKutta } from '../solvers/index.js';
 import type { AnyOptions } from '../src/core/build_problem.js';
-import { InvalidArgumentError } from '../src/core/errors.js';
 import { prepare } from '../src/core/prepare.js';
 import type { Problem } from '../src/core/problem.js';
 import type { Reading } from '../src/core/reading.js';
 import type { Stepper } from '../src/core/stepper.js';
-import { keptParts, type LeafField } from '../src/core/tensor_kind.js';
-import type { TensorSpace, TensorState } from '../src/core/tensor_space.js';
+import { keptParts } from '../src/core/tensor_kind.js';
+import type { LeafField } from '../src/core/leaf_field.js';
+import { TensorSpace, type TensorState } from '../src/core/tensor_space.js';
+import { slopeShapes } from '../src/core/quadrature.js';
 import { vjp } from '../src/core/vjp.js';
-import { solveGrid } from '../src/odeint_with.js';
+import { outputOf, solveGrid } from '../src/odeint_with.js';
 import { flattenTree, unflattenTree } from '../src/core/tree.js';
 import type { AdjointPlan } from './adjoint_options.js';
 import { RecordedTrajectory } from './trajectory.js';
+import { adjointOf } from './adjoint_of.js';
 import { backsolve, rowsOf, slopeAlong, type AdjointGradients, type BacksolveProblem } from './backsolve.js';
-import { recordSolve, reverseSolve, type Recording } from './checkpoint.js';
+import { relativeDistance, reportDrift } from './drift.js';
+import { recordSolve, retraceSolve, reverseSolve, type Recording, type Sweep } from './checkpoint.js';
 
 /** How a gradient is computed: what the forward solve leaves behind, and what the backward one makes of it. */
 export interface AdjointMode {
@@ -46,20 +48,11 @@ function backsolveMode(solve: ForwardSolve, problem: BacksolveProblem): AdjointM
   return {
     *forward(start) {
       const y0 = unflattenTree(field.structure, start);
-      const { y } = yield* solveGrid(stepper, func, y0, times, options, { extraOptions });
-      return { states: flattenTree(y, 'y').leaves, carry: [] };
+      const solution = yield* solveGrid(stepper, func, y0, times, options, { extraOptions });
+      return { states: flattenTree(outputOf(solution), 'y').leaves, carry: [] };
     },
     backward: (states, _carry, cotangents) => backsolve(problem, states, cotangents),
   };
-}
-
-/** The stepper, if it is one whose steps can be run again and reversed. */
-export function rungeKutta(stepper: Stepper, mode: string): ExplicitRungeKutta {
-  if (stepper instanceof ExplicitRungeKutta) return stepper;
-  throw new InvalidArgumentError(
-    `adjoint '${mode}' runs the steps of explicit Runge-Kutta methods again, and '${stepper.name}' is none of them; ` +
-      "use adjoint: 'backsolve'.",
-  );
 }
 
 /* The exact discrete adjoint: carries the states before some of the steps. */
@@ -68,21 +61,48 @@ function checkpointMode(
   parameters: readonly Tensor[],
   checkpoints: number,
 ): AdjointMode {
-  const stepper = rungeKutta(solve.stepper, 'checkpoint');
+  const adjoint = adjointOf(solve.stepper, 'checkpoint');
   return recordingMode(solve, checkpoints, (recorded, states, cotangents) =>
-    sweepBack(solve, stepper, recorded, parameters, checkpoints, states, cotangents),
+    sweepBack(solve, recorded, parameters, states, cotangents, (sweep) =>
+      reverseSolve({ ...sweep, adjoint, checkpoints }),
+    ),
   );
+}
+
+/* The exact discrete adjoint of steps that can be taken back: carries the end of the last one. */
+function reversibleMode(solve: ForwardSolve, parameters: readonly Tensor[], rtol: number): AdjointMode {
+  const adjoint = adjointOf(solve.stepper, 'reversible');
+  const { leaves } = solve.field;
+  return recordingMode(solve, 0, (recorded, states, cotangents) =>
+    sweepBack(solve, recorded, parameters, states, cotangents, (sweep) => {
+      const { lambda, start } = retraceSolve({ ...sweep, adjoint, checkpoints: 0 });
+      if (start !== null) reportRetraced(start, leaves, sweep.system.space as TensorSpace, rtol);
+      return lambda;
+    }),
+  );
+}
+
+function reportRetraced(
+  start: TensorState,
+  leaves: readonly Tensor[],
+  space: TensorSpace,
+  rtol: number,
+): void {
+  const drift = tidy(() => relativeDistance(space.unpack(start), leaves).dataSync()[0]);
+  reportDrift('reversible', drift, rtol);
 }
 
 /* The continuous adjoint along the forward solution: carries the states before all of the steps. */
 function interpolatingMode(solve: ForwardSolve, backward: BacksolveProblem): AdjointMode {
-  const stepper = rungeKutta(solve.stepper, 'interpolating');
+  adjointOf(solve.stepper, 'interpolating');
   return recordingMode(solve, Infinity, ({ problem, recording }, states, cotangents) => {
-    const trajectory = new RecordedTrajectory(problem, stepper, recording);
+    const path = new RecordedTrajectory(problem, recording);
+    const space = problem.space as TensorSpace;
+    const trajectory = (t: number) => path.at(t, (y) => space.unpack(y).map((leaf) => leaf.clone()));
     try {
-      return backsolve({ ...backward, trajectory: (t) => trajectory.at(t) }, states, cotangents);
+      return backsolve({ ...backward, trajectory }, states, cotangents);
     } finally {
-      trajectory.dispose();
+      path.dispose();
     }
   });
 }
@@ -94,8 +114,16 @@ export function chooseMode(
   parameters: readonly Tensor[],
 ): AdjointMode {
   const backward = { ...plan.backward, parameters };
-  if (plan.mode === 'checkpoint') return checkpointMode(solve, parameters, plan.checkpoints);
-  return plan.mode === 'interpolating' ? interpolatingMode(solve, backward) : backsolveMode(solve, backward);
+  switch (plan.mode) {
+    case 'checkpoint':
+      return checkpointMode(solve, parameters, plan.checkpoints);
+    case 'reversible':
+      return reversibleMode(solve, parameters, Math.max(...backward.rtol));
+    case 'interpolating':
+      return interpolatingMode(solve, backward);
+    case 'backsolve':
+      return backsolveMode(solve, backward);
+  }
 }
 
 /** A forward solve and what it recorded. */
@@ -115,7 +143,6 @@ function recordingMode(
   ) => AdjointGradients,
 ): AdjointMode {
   let recorded!: Recorded;
-  let parts = 1;
   return {
     *forward(start) {
       const y0 = unflattenTree(field.structure, start);
@@ -125,17 +152,23 @@ function recordingMode(
       try {
         const { recording, outputs } = yield* recordSolve(problem, times, checkpoints, archive);
         recorded = { problem, recording };
-        parts = outputs[0].length;
-        const carry = [...recording.kept.values()].flat().map((part) => part.clone());
-        return { states: tidy(() => archive.stack(outputs)), carry };
+        const carry = [...recording.kept.values()].flat(2).map((part) => part.clone());
+        const states = tidy(() => [...archive.stack(outputs), ...archive.stackQuadratures(outputs)]);
+        return { states, carry };
       } finally {
         archive.releaseAll();
       }
     },
     backward: (states, carry, cotangents) => {
       const { problem, recording } = recorded;
-      const kept = new Map<number, TensorState>();
-      [...recording.kept.keys()].forEach((n, i) => kept.set(n, carry.slice(i * parts, (i + 1) * parts)));
+      let next = 0;
+      const kept = new Map<number, readonly TensorState[]>();
+      for (const [n, carried] of recording.kept) {
+        kept.set(
+          n,
+          carried.map((state) => carry.slice(next, (next += state.length))),
+        );
+      }
       return tidy(() =>
         backward({ problem, recording: { steps: recording.steps, kept } }, states, cotangents),
       );
@@ -145,50 +178,59 @@ function recordingMode(
 
 function sweepBack(
   { field, times, timeGradient }: ForwardSolve,
-  stepper: ExplicitRungeKutta,
   { problem, recording }: Recorded,
   parameters: readonly Tensor[],
-  checkpoints: number,
   states: readonly Tensor[],
   cotangents: readonly Tensor[],
+  sweep: (sweep: Omit<Sweep<TensorState>, 'adjoint' | 'checkpoints'>) => TensorState | null,
 ): AdjointGradients {
   const space = problem.space.sibling() as TensorSpace;
   const system = problem.system.on(space);
+  const duals = dualSpace(field, space);
+  const sides = field.quadratures?.shapes ?? [];
   let toParameters: Tensor[] = parameters.map((parameter) => engine().keep(zerosLike(parameter)));
   const stateVjp = (t: number, y: TensorState, cotangent: TensorState): TensorState =>
     keptParts(() => {
-      const found = vjp(field, scalar(t), space.unpack(y), parameters, space.unpack(cotangent));
+      const found = vjp(field, scalar(t), space.unpack(y), parameters, duals.unpack(cotangent));
       const before = toParameters;
       toParameters = before.map((total, i) => engine().keep(add(total, found.toParameters[i])));
       for (const total of before) total.dispose();
-      return space.pack(found.toState);
+      return duals.pack([...found.toState, ...sides.map((shape) => zeros([...shape]))]);
     });
   try {
-    const lambda = reverseSolve({
+    const lambda = sweep({
       system,
-      stepper,
-      tableau: stepper.tableau,
+      duals,
+      stepper: problem.stepper,
       times,
       recording,
-      checkpoints,
-      cotangentOf: (i) => space.adopt(keptParts(() => space.pack(rowsOf(cotangents, i)))),
+      cotangentOf: (i) => duals.adopt(keptParts(() => duals.pack(rowsOf(cotangents, i)))),
       vjp: stateVjp,
     });
-    const atStart = lambda ? space.unpack(lambda).map((leaf) => leaf.clone()) : null;
-    const first = rowsOf(cotangents, 0);
+    const atStart = lambda ? duals.unpack(lambda).map((leaf) => leaf.clone()) : null;
+    const first = rowsOf(cotangents, 0).slice(0, field.leaves.length);
     const toTimes =
       timeGradient && atStart
         ? gradientToTimes(field, times, states, cotangents, atStart)
         : zeros([times.length]);
     return {
-      toState: atStart ? atStart.map((leaf, i) => add(leaf, first[i])) : first,
+      toState: atStart ? first.map((leaf, i) => add(leaf, atStart[i])) : first,
       toParameters: toParameters.map((total) => total.clone()),
       toTimes,
     };
   } finally {
     space.releaseAll();
+    duals.releaseAll();
     for (const total of toParameters) total.dispose();
   }
+}
+
+/* Cotangents have quadratures among their leaves, where states carry them behind. */
+function dualSpace(field: LeafField, space: TensorSpace): TensorSpace {
+  if (!field.quadratures) return space;
+  const shapes = slopeShapes(field);
+  const none = shapes.map(() => 0);
+  return new TensorSpace(shapes, { rtol: none, atol: none, norm: 'rms' });
 }
 
 /* dL/dt_i = g_i . f(t_i, y_i), dL/dt_0 = -a(t_0) . f(t_0, y_0). */

@@ -1,22 +1,23 @@
 import { concat, reshape, type Tensor } from '@tensorflow/tfjs-core';
 import { resolveMethod } from '../solvers/index.js';
+import type { AnyOptions } from '../src/core/build_problem.js';
 import { describe, InvalidArgumentError, MissingGradientError } from '../src/core/errors.js';
-import { splitLeaves } from '../src/core/flat.js';
+import { sizeOf, splitLeaves } from '../src/core/flat.js';
 import { isPlainState } from '../src/core/float64_kind.js';
 import { checkOptionsRecord } from '../src/core/options.js';
 import { runSync } from '../src/core/reading.js';
 import { gradientOrForgotten, isTapeActive, withFreshTape, withGradient } from '../src/core/tape.js';
-import { leafField, type TensorField } from '../src/core/tensor_kind.js';
+import { outputTree, slopeShapes, solveField } from '../src/core/quadrature.js';
 import { readTimes, type TimeGrid } from '../src/core/times.js';
-import { isTensor, unflattenTree, type TensorTree, type TreeOf } from '../src/core/tree.js';
-import type { TensorFunc, TensorOptions, TreeLike } from '../src/core/types.js';
+import { isTensor, type TensorTree, type TreeOf } from '../src/core/tree.js';
+import type { QuadratureOptions, TensorFunc, TensorOptions, TreeLike } from '../src/core/types.js';
 import { requireGradients } from '../src/core/vjp.js';
-import { solveGrid } from '../src/odeint_with.js';
+import { outputOf, solveGrid } from '../src/odeint_with.js';
 import {
-  adjointNames,
   findParameters,
   forwardOptions,
   planAdjoint,
+  solveNames,
   type AdjointOptions,
 } from './adjoint_options.js';
 import { chooseMode, type AdjointMode, type ForwardSolve } from './modes.js';
@@ -48,8 +49,20 @@ export function odeintAdjoint<Y extends TreeOf<Y>, Args = unknown>(
   func: TensorFunc<Y, Args>,
   y0: Y,
   t: TimeGrid,
-  options: TensorOptions<Y, Args> & AdjointOptions = {},
-): TreeLike<Y> {
+  options?: TensorOptions<Y, Args> & AdjointOptions,
+): TreeLike<Y>;
+export function odeintAdjoint<Y extends TreeOf<Y>, Q extends TreeOf<Q>, Args = unknown>(
+  func: TensorFunc<Y, Args>,
+  y0: Y,
+  t: TimeGrid,
+  options: QuadratureOptions<Y, Q, Args> & AdjointOptions,
+): [TreeLike<Y>, TreeLike<Q>];
+export function odeintAdjoint(
+  func: unknown,
+  y0: unknown,
+  t: unknown,
+  options: AnyOptions & AdjointOptions = {},
+): unknown {
   if (isPlainState(y0)) {
     throw new InvalidArgumentError(
       `y0 is ${describe(y0)}; odeintAdjoint differentiates tensors: wrap it with tf.tensor1d(y0). Plain numbers have no ` +
@@ -59,18 +72,18 @@ export function odeintAdjoint<Y extends TreeOf<Y>, Args = unknown>(
   checkOptionsRecord(options);
   const forward = forwardOptions(options);
   const stepper = resolveMethod(forward.method);
-  const field = leafField(func as unknown as TensorField<never>, y0, forward.args);
   const times = readTimes(t);
+  const field = solveField(func, y0, forward, times[0]);
   const moving = isTensor(t) ? t : null;
   const solve: ForwardSolve = {
     ...{ func, field, stepper, times },
-    ...{ options: forward, extraOptions: adjointNames, timeGradient: moving !== null },
+    ...{ options: forward, extraOptions: solveNames, timeGradient: moving !== null },
   };
   const plan = planAdjoint(solve, options);
-  if (!isTapeActive()) return runSync(solveGrid(stepper, func, y0, times, forward, solve)).y as TreeLike<Y>;
+  if (!isTapeActive()) return outputOf(runSync(solveGrid(stepper, func, y0, times, forward, solve)));
   requireGradients();
   const found = findParameters(field, times[0], options.params, forward.args);
-  return record(solve, chooseMode(solve, plan, found.parameters), { ...found, moving }) as TreeLike<Y>;
+  return record(solve, chooseMode(solve, plan, found.parameters), { ...found, moving });
 }
 
 /*
@@ -82,9 +95,10 @@ function record(
   mode: AdjointMode,
   { parameters, captured, moving }: { parameters: Tensor[]; captured: Tensor[]; moving: Tensor | null },
 ): TensorTree {
-  const { structure, leaves } = field;
-  const sizes = leaves.map((leaf) => leaf.size);
-  const shapes = leaves.map((leaf) => [times.length, ...leaf.shape]);
+  const { leaves } = field;
+  const slopes = slopeShapes(field);
+  const sizes = slopes.map(sizeOf);
+  const shapes = slopes.map((shape) => [times.length, ...shape]);
   const toLeaves = (flat: Tensor): Tensor[] => splitLeaves(flat, sizes, shapes, 1);
   const solution = withGradient(
     [...leaves, ...(moving ? [moving] : []), ...parameters, ...captured],
@@ -103,7 +117,7 @@ function record(
     },
     refuseCaptured,
   );
-  return unflattenTree(structure, toLeaves(solution));
+  return outputTree(field, toLeaves(solution));
 }
 
 function refuseCaptured(): never {

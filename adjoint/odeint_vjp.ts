@@ -4,10 +4,11 @@ import type { AnyOptions } from '../src/core/build_problem.js';
 import { describe, InvalidArgumentError } from '../src/core/errors.js';
 import { isPlainState } from '../src/core/float64_kind.js';
 import { withTimes } from '../src/core/held.js';
-import { checkFunction, checkOptionsRecord } from '../src/core/options.js';
+import { checkFunction, checkOptionsRecord, type Float64NormFunction } from '../src/core/options.js';
 import { runAsync, runSync, type Reading } from '../src/core/reading.js';
 import { withFreshTape } from '../src/core/tape.js';
-import { leafField, type TensorField } from '../src/core/tensor_kind.js';
+import type { LeafField } from '../src/core/leaf_field.js';
+import { outputTree, solveField } from '../src/core/quadrature.js';
 import { readTimes, type TimeGrid } from '../src/core/times.js';
 import {
   flattenTree,
@@ -15,6 +16,7 @@ import {
   leavesLike,
   tensorsIn,
   unflattenTree,
+  type Structure,
   type TreeOf,
 } from '../src/core/tree.js';
 import type {
@@ -22,21 +24,26 @@ import type {
   InPlaceOptions,
   PlainFunc,
   PlainOptions,
+  PlainQuadratureOptions,
   PlainState,
+  QuadratureOptions,
   TensorFunc,
   TensorOptions,
   TreeLike,
 } from '../src/core/types.js';
 import { requireGradients } from '../src/core/vjp.js';
 import {
-  adjointNames,
+  checkCheckpoints,
+  chosenMode,
   findParameters,
   forwardOptions,
   planAdjoint,
+  solveNames,
   type AdjointOptions,
 } from './adjoint_options.js';
 import { chooseMode, type ForwardSolve } from './modes.js';
-import { plainSolve, type PlainGradients, type PlainVjp } from './plain_vjp.js';
+import type { PlainVjp } from './plain_products.js';
+import { plainSolve, type PlainGradients } from './plain_vjp.js';
 
 /** Gradients with respect to everything a solve on tensors depends on. They belong to the caller. */
 export type TensorGradients<Y> = {
@@ -63,7 +70,7 @@ export interface SolutionVjp<Ys, Gradients> {
  * The functional form of a differentiable solve: what `odeintAdjoint` is made of, for plain numbers, for people with a
  * vector-Jacobian product of their own, and for where tfjs's tape does not reach.
  *
- * On plain numbers the gradient is that of the discrete steps (`adjoint: 'checkpoint'`); give
+ * On plain numbers give
  * `vjp(t, y, args, lambda) => { y, t?, args? }` with `lambda^T df/dy`, `lambda^T df/dt`, `lambda^T df/dargs`, or central
  * differences stand for it, at `2 n` evaluations each and an accuracy of about ten digits. `args` is differentiated
  * when it is a `Float64Array`.
@@ -92,12 +99,24 @@ export function odeintVjp<Y extends TreeOf<Y>, Args = unknown>(
   t: TimeGrid,
   options?: TensorOptions<Y, Args> & AdjointOptions,
 ): SolutionVjp<TreeLike<Y>, TensorGradients<TreeLike<Y>>>;
+export function odeintVjp<Y extends TreeOf<Y>, Q extends TreeOf<Q>, Args = unknown>(
+  func: TensorFunc<Y, Args>,
+  y0: Y,
+  t: TimeGrid,
+  options: QuadratureOptions<Y, Q, Args> & AdjointOptions,
+): SolutionVjp<[TreeLike<Y>, TreeLike<Q>], TensorGradients<TreeLike<Y>>>;
 export function odeintVjp<Args = unknown>(
   func: InPlaceFunc<Args>,
   y0: PlainState,
   t: TimeGrid,
   options: InPlaceOptions<Args> & PlainVjpOptions<Args>,
 ): SolutionVjp<Float64Array[], PlainGradients>;
+export function odeintVjp<Args = unknown>(
+  func: PlainFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options: PlainQuadratureOptions<Args> & PlainVjpOptions<Args>,
+): SolutionVjp<[Float64Array[], Float64Array[]], PlainGradients>;
 export function odeintVjp<Args = unknown>(
   func: PlainFunc<Args>,
   y0: PlainState,
@@ -122,12 +141,24 @@ export function odeintVjpAsync<Y extends TreeOf<Y>, Args = unknown>(
   t: TimeGrid,
   options?: TensorOptions<Y, Args> & AdjointOptions,
 ): Promise<SolutionVjp<TreeLike<Y>, TensorGradients<TreeLike<Y>>>>;
+export function odeintVjpAsync<Y extends TreeOf<Y>, Q extends TreeOf<Q>, Args = unknown>(
+  func: TensorFunc<Y, Args>,
+  y0: Y,
+  t: TimeGrid,
+  options: QuadratureOptions<Y, Q, Args> & AdjointOptions,
+): Promise<SolutionVjp<[TreeLike<Y>, TreeLike<Q>], TensorGradients<TreeLike<Y>>>>;
 export function odeintVjpAsync<Args = unknown>(
   func: InPlaceFunc<Args>,
   y0: PlainState,
   t: TimeGrid,
   options: InPlaceOptions<Args> & PlainVjpOptions<Args>,
 ): Promise<SolutionVjp<Float64Array[], PlainGradients>>;
+export function odeintVjpAsync<Args = unknown>(
+  func: PlainFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options: PlainQuadratureOptions<Args> & PlainVjpOptions<Args>,
+): Promise<SolutionVjp<[Float64Array[], Float64Array[]], PlainGradients>>;
 export function odeintVjpAsync<Args = unknown>(
   func: PlainFunc<Args>,
   y0: PlainState,
@@ -150,15 +181,18 @@ export async function odeintVjpAsync(
 }
 
 /** Options of `odeintVjp` on plain numbers. */
-export interface PlainVjpOptions<Args = unknown> {
-  adjoint?: 'checkpoint';
-  /** States kept for the way back; the steps between them are run again. Default: all. */
-  checkpoints?: number;
+export interface PlainVjpOptions<Args = unknown> extends Omit<AdjointOptions, 'params' | 'adjointNorm'> {
+  /** As for tensors; a function gets `[error of y and of its cotangent]`. */
+  adjointNorm?: 'full' | 'seminorm' | Float64NormFunction;
   /** Products of `lambda` with the Jacobians of func; by default central differences. */
   vjp?: PlainVjp<Args>;
 }
 
-type AnyVjpOptions = AnyOptions & AdjointOptions & { vjp?: PlainVjp };
+type AnyVjpOptions = AnyOptions &
+  Omit<AdjointOptions, 'adjointNorm'> & {
+    adjointNorm?: PlainVjpOptions['adjointNorm'] | AdjointOptions['adjointNorm'];
+    vjp?: PlainVjp;
+  };
 
 function* solutionVjp(
   func: unknown,
@@ -173,34 +207,37 @@ function* solutionVjp(
         'params are tensors; on plain numbers pass what to differentiate in args.',
       );
     }
-    const { vjp, adjoint = 'checkpoint', checkpoints, ...rest } = options;
-    if (adjoint !== 'checkpoint') {
-      throw new InvalidArgumentError(`adjoint is ${describe(adjoint)}; on plain numbers it is 'checkpoint'.`);
-    }
-    return yield* plainSolve(resolveMethod(options.method), func, y0, times, rest, { vjp, checkpoints });
+    const { vjp, ...rest } = options as AnyOptions & AdjointOptions & { vjp?: PlainVjp };
+    const forward = forwardOptions(rest);
+    const stepper = resolveMethod(forward.method);
+    const mode = chosenMode(rest.adjoint ?? 'checkpoint', stepper);
+    checkCheckpoints(rest.checkpoints, mode);
+    const { checkpoints = Infinity } = rest;
+    return yield* plainSolve(stepper, func, y0, times, forward, { mode, vjp, checkpoints, adjoint: rest });
   }
   if (options.vjp !== undefined) {
     throw new InvalidArgumentError(
       'vjp is for plain numbers; on tensors tfjs differentiates func. Remove it.',
     );
   }
-  return yield* tensorSolve(func, y0, times, { adjoint: 'checkpoint', ...options });
+  return yield* tensorSolve(func, y0, times, { adjoint: 'checkpoint', ...options } as AnyOptions &
+    AdjointOptions);
 }
 
 function* tensorSolve(
   func: unknown,
   y0: unknown,
   times: Float64Array,
-  options: AnyVjpOptions,
+  options: AnyOptions & AdjointOptions,
 ): Reading<SolutionVjp<unknown, unknown>> {
   requireGradients();
   const forward = forwardOptions(options);
   const stepper = resolveMethod(forward.method);
-  const field = leafField(func as TensorField<never>, y0, forward.args);
+  const field = solveField(func, y0, forward, times[0]);
   const { structure, leaves } = field;
   const solve: ForwardSolve = {
     ...{ func, field, stepper, times },
-    ...{ options: forward, extraOptions: adjointNames, timeGradient: true },
+    ...{ options: forward, extraOptions: solveNames, timeGradient: true },
   };
   const plan = planAdjoint(solve, options);
   const { parameters } = findParameters(field, times[0], options.params, forward.args);
@@ -209,9 +246,9 @@ function* tensorSolve(
   const kept = states.map((state) => state.clone());
   const inArgs = tensorsIn(forward.args);
   return {
-    ys: unflattenTree(structure, states),
+    ys: outputTree(field, states),
     vjp: (gys: unknown) => {
-      const cotangents = checkCotangents(structure, states, gys);
+      const cotangents = checkCotangents(field, states, gys);
       return tidy(() => {
         const found = withFreshTape(() => way.backward(kept, carry, cotangents));
         const of = (tensors: readonly Tensor[]) =>
@@ -230,11 +267,14 @@ function* tensorSolve(
 }
 
 function checkCotangents(
-  structure: Parameters<typeof leavesLike>[0],
+  { structure, quadratures }: LeafField,
   states: readonly Tensor[],
   gys: unknown,
 ): Tensor[] {
-  const leaves = leavesLike(structure, gys, 'gys');
+  const like: Structure = quadratures
+    ? { kind: 'array', items: [structure, quadratures.structure] }
+    : structure;
+  const leaves = leavesLike(like, gys, 'gys');
   leaves.forEach((leaf, i) => {
     const shape = states[i].shape;
     if (isTensor(leaf) && leaf.dtype === 'float32' && leaf.shape.join() === shape.join()) return;

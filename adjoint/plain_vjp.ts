@@ -1,20 +1,17 @@
-import type { ExplicitRungeKutta } from '../solvers/index.js';
+import type { Stepper } from '../solvers/index.js';
 import type { AnyOptions } from '../src/core/build_problem.js';
 import { describe, InvalidArgumentError } from '../src/core/errors.js';
+import type { Float64NormFunction } from '../src/core/options.js';
 import { prepare } from '../src/core/prepare.js';
 import type { Problem } from '../src/core/problem.js';
 import type { Reading } from '../src/core/reading.js';
-import type { Stepper } from '../src/core/stepper.js';
-import { recordSolve, reverseSolve, type Recording } from './checkpoint.js';
-import { rungeKutta } from './modes.js';
-
-/** Products of `lambda` with the Jacobians of func at `(t, y, args)`. */
-export type PlainVjp<Args = unknown> = (
-  t: number,
-  y: Float64Array,
-  args: Args,
-  lambda: Float64Array,
-) => { y: ArrayLike<number>; t?: number; args?: ArrayLike<number> };
+import type { AdjointOptions, Mode } from './adjoint_options.js';
+import { adjointOf } from './adjoint_of.js';
+import { backwardSolve, type BackwardSolve } from './backward_options.js';
+import { recordSolve, retraceSolve, reverseSolve, type Recording, type Sweep } from './checkpoint.js';
+import { plainBacksolve } from './plain_backsolve.js';
+import { productsOf, type PlainVjp, type Products } from './plain_products.js';
+import { RecordedTrajectory } from './trajectory.js';
 
 /** Gradients of a solve on plain numbers. */
 export interface PlainGradients {
@@ -31,8 +28,17 @@ export interface PlainGradients {
 
 /** How the gradient is to be computed. */
 export interface PlainAdjoint {
-  vjp?: PlainVjp;
-  checkpoints?: number;
+  mode: Mode;
+  vjp: PlainVjp | undefined;
+  checkpoints: number;
+  adjoint: AdjointOptions;
+}
+
+/** What `odeintVjp` returns on plain numbers. */
+interface PlainSolution {
+  ys: unknown;
+  vjp: (gys: unknown) => PlainGradients;
+  dispose: () => void;
 }
 
 /** Solves on plain numbers, recording what the way back needs. */
@@ -42,121 +48,134 @@ export function* plainSolve(
   y0: unknown,
   times: Float64Array,
   options: AnyOptions,
-  { vjp, checkpoints = Infinity }: PlainAdjoint,
-): Reading<{ ys: Float64Array[]; vjp: (gys: unknown) => PlainGradients; dispose: () => void }> {
-  const method = rungeKutta(stepper, 'checkpoint');
-  const problem = prepare(method, func, y0, times, options).problem as Problem<Float64Array>;
-  const { recording, outputs } = yield* recordSolve(problem, times, checkpoints, problem.space.sibling());
-  const solved: Solved = { problem, method, times, recording, outputs, checkpoints };
+  how: PlainAdjoint,
+): Reading<PlainSolution> {
+  const { mode } = how;
+  const prepared = prepare(stepper, func, y0, times, options, ['quadrature']);
+  const problem = prepared.problem as Problem<Float64Array>;
+  const back = backwardSolve({ func, stepper, times, options }, y0, how.adjoint);
+  const kept = { checkpoint: how.checkpoints, interpolating: Infinity, backsolve: 0, reversible: 0 }[mode];
+  if (mode !== 'backsolve') adjointOf(stepper, mode);
+  const { recording, outputs } = yield* recordSolve(problem, times, kept, problem.space.sibling());
+  const ys = prepared.stack(outputs) as Float64Array[];
+  const size = ys[0].length;
+  const solved: Solved = {
+    ...{ problem, times, recording, outputs, how, back, size },
+    count: outputs[0].length - size,
+    args: options.args,
+    norm: options.norm as Float64NormFunction | undefined,
+  };
+  let disposed = false;
   return {
-    ys: outputs.map((y) => y.slice()),
-    vjp: (gys) => plainGradients(solved, checkRows(gys, outputs), options.args, vjp),
-    dispose: () => recording.kept.clear(),
+    ys: options.quadrature ? [ys, prepared.stackQuadratures(outputs)] : ys,
+    vjp: (gys) => {
+      if (disposed) {
+        throw new InvalidArgumentError('the recorded steps were disposed; call vjp before dispose().');
+      }
+      return plainGradients(solved, checkCotangents(gys, solved, options.quadrature !== undefined));
+    },
+    dispose: () => {
+      disposed = true;
+      recording.kept.clear();
+    },
   };
 }
 
 interface Solved {
   problem: Problem<Float64Array>;
-  method: ExplicitRungeKutta;
   times: Float64Array;
   recording: Recording<Float64Array>;
   outputs: readonly Float64Array[];
-  checkpoints: number;
+  how: PlainAdjoint;
+  back: BackwardSolve;
+  /** Numbers in y, and quadratures behind them. */
+  size: number;
+  count: number;
+  args: unknown;
+  norm: 'rms' | 'max' | Float64NormFunction | undefined;
 }
 
-function checkRows(gys: unknown, outputs: readonly Float64Array[]): readonly ArrayLike<number>[] {
-  const rows = gys as readonly ArrayLike<number>[];
-  const size = outputs[0].length;
-  if (Array.isArray(gys) && gys.length === outputs.length && rows.every((row) => row?.length === size))
-    return rows;
-  throw new InvalidArgumentError(
-    `gys is ${describe(gys)}; expected ${outputs.length} arrays of ${size} numbers, as in ys.`,
+/* One array per output time, the quadratures' cotangents behind those of the state. */
+function checkCotangents(gys: unknown, { outputs, size, count }: Solved, paired: boolean): Float64Array[] {
+  if (!paired) return checkRows(gys, outputs.length, size, 'gys').map((row) => Float64Array.from(row));
+  if (!Array.isArray(gys) || gys.length !== 2) {
+    throw new InvalidArgumentError(`gys is ${describe(gys)}; expected [gys, gqs], as in ys.`);
+  }
+  const sides = checkRows(gys[1], outputs.length, count, 'gys[1]');
+  return checkRows(gys[0], outputs.length, size, 'gys[0]').map((row, i) =>
+    Float64Array.from([...Array.from(row), ...Array.from(sides[i])]),
   );
 }
 
-function plainGradients(
-  { problem, method, times, recording, outputs, checkpoints }: Solved,
-  gys: readonly ArrayLike<number>[],
-  args: unknown,
-  userVjp: PlainVjp | undefined,
-): PlainGradients {
-  if (recording.kept.size === 0) {
-    throw new InvalidArgumentError('the recorded steps were disposed; call vjp before dispose().');
+function checkRows(rows: unknown, times: number, size: number, name: string): readonly ArrayLike<number>[] {
+  const given = rows as readonly ArrayLike<number>[];
+  if (Array.isArray(rows) && rows.length === times && given.every((row) => row?.length === size)) {
+    return given;
   }
-  const space = problem.space.sibling();
-  const system = problem.system.on(space);
+  throw new InvalidArgumentError(
+    `${name} is ${describe(rows)}; expected ${times} arrays of ${size} numbers, as in ys.`,
+  );
+}
+
+function plainGradients(solved: Solved, cotangents: readonly Float64Array[]): PlainGradients {
+  const { problem, times, outputs, how, size, count, args } = solved;
+  const system = problem.system.on(problem.space.sibling());
   const toArgs = args instanceof Float64Array ? new Float64Array(args.length) : null;
-  const f = (t: number, y: Float64Array): Float64Array => system.evaluate(t, y);
-  const products = userVjp ? checkedVjp(userVjp, args, toArgs) : differences(f, args, toArgs);
-  const lambda = reverseSolve({
-    system,
-    stepper: method,
-    tableau: method.tableau,
-    times,
-    recording,
-    checkpoints,
-    cotangentOf: (i) => Float64Array.from(gys[i]),
-    vjp: products,
-  });
-  const atStart = lambda ?? new Float64Array(outputs[0].length);
+  const products = productsOf(system, size, count, args, how.vjp);
+  const way = how.mode === 'checkpoint' || how.mode === 'reversible' ? discrete : continuous;
+  const atStart = way(solved, system, products, cotangents, toArgs);
   system.restrict(-Infinity, Infinity);
-  const slope = (i: number) => f(times[i], outputs[i]);
+  const slope = (i: number) => system.evaluate(times[i], outputs[i]);
   return {
-    y0: atStart.map((value, j) => value + gys[0][j]),
-    t: times.map((_, i) => (i === 0 ? -dot(atStart, slope(0)) : dot(gys[i], slope(i)))),
+    y0: atStart.slice(0, size).map((value, j) => value + cotangents[0][j]),
+    t: times.map((_, i) => (i === 0 ? -dot(atStart, slope(0)) : dot(cotangents[i], slope(i)))),
     args: toArgs,
     params: [],
-    jacobiansBy: userVjp ? 'vjp' : 'finite differences',
+    jacobiansBy: products.by,
   };
+}
+
+/* a(t0) without the first cotangent, that of the quadratures behind it. */
+function discrete(
+  { problem, times, recording, outputs, how, size }: Solved,
+  system: Sweep<Float64Array>['system'],
+  products: Products,
+  cotangents: readonly Float64Array[],
+  toArgs: Float64Array | null,
+): Float64Array {
+  const { stepper } = problem;
+  const sweep: Sweep<Float64Array> = {
+    ...{ system, stepper, times, recording, duals: system.space, checkpoints: how.checkpoints },
+    adjoint: adjointOf(stepper, how.mode),
+    cotangentOf: (i) => cotangents[i].slice(),
+    vjp: (t, y, lambda) => {
+      const found = new Float64Array(lambda.length);
+      found.set(products.toState(t, y.subarray(0, size), lambda, toArgs));
+      return found;
+    },
+  };
+  const lambda = how.mode === 'reversible' ? retraceSolve(sweep).lambda : reverseSolve(sweep);
+  return lambda ?? new Float64Array(outputs[0].length);
+}
+
+function continuous(
+  { problem, times, recording, outputs, how, back, size, count, norm }: Solved,
+  system: Sweep<Float64Array>['system'],
+  products: Products,
+  cotangents: readonly Float64Array[],
+  toArgs: Float64Array | null,
+): Float64Array {
+  const path = how.mode === 'interpolating' ? new RecordedTrajectory(problem, recording) : null;
+  const trajectory = path && ((t: number) => path.at(t, (y) => y.slice(0, size)));
+  const args = toArgs?.length ?? 0;
+  const way = { system, size, count, times, back, norm, products, args, trajectory };
+  const found = plainBacksolve(way, outputs, cotangents);
+  toArgs?.set(found.toArgs);
+  return times.length > 1 ? found.atStart : new Float64Array(size + count);
 }
 
 function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
   return sum;
-}
-
-/* The user's products; those with args are added up in `toArgs`. */
-function checkedVjp(vjp: PlainVjp, args: unknown, toArgs: Float64Array | null) {
-  return (t: number, y: Float64Array, lambda: Float64Array): Float64Array => {
-    const found = vjp(t, y, args, lambda);
-    if (found?.y?.length !== y.length) {
-      throw new InvalidArgumentError(
-        `vjp returned ${describe(found)}; expected { y, args? } with lambda^T df/dy, ${y.length} numbers, as y.`,
-      );
-    }
-    if (toArgs && found.args?.length !== toArgs.length) {
-      throw new InvalidArgumentError(
-        `vjp returned ${describe(found.args)} as args; expected lambda^T df/dargs, ${toArgs.length} numbers.`,
-      );
-    }
-    for (let i = 0; toArgs && i < toArgs.length; i++) toArgs[i] += found.args![i];
-    return Float64Array.from(found.y);
-  };
-}
-
-/* Central differences of lambda . f, in y and in args. */
-function differences(
-  f: (t: number, y: Float64Array) => Float64Array,
-  args: unknown,
-  toArgs: Float64Array | null,
-) {
-  const partial = (point: Float64Array, i: number, value: () => number): number => {
-    const x = point[i];
-    const step = Math.cbrt(Number.EPSILON) * Math.max(1, Math.abs(x));
-    point[i] = x + step;
-    const above = value();
-    const up = point[i];
-    point[i] = x - step;
-    const below = value();
-    const width = up - point[i];
-    point[i] = x;
-    return (above - below) / width;
-  };
-  return (t: number, y: Float64Array, lambda: Float64Array): Float64Array => {
-    const product = () => dot(lambda, f(t, y));
-    const toState = y.map((_, i) => partial(y, i, product));
-    if (toArgs) toArgs.forEach((_, i) => (toArgs[i] += partial(args as Float64Array, i, product)));
-    return toState;
-  };
 }

@@ -1,9 +1,20 @@
 import type { ButcherTableau } from '../solvers/index.js';
-import { sparseRow } from '../src/core/space.js';
+import { sparseRow, type StateSpace } from '../src/core/space.js';
 import type { System } from '../src/core/system.js';
 
 /** Products of a cotangent with the Jacobian of func; those with its parameters are added up behind it. */
 export type StateVjp<S> = (t: number, y: S, cotangent: S) => S;
+
+/** What the adjoint of a step works with. */
+export interface AdjointContext<S> {
+  system: System<S>;
+  /** Where cotangents live. */
+  duals: StateSpace<S>;
+  vjp: StateVjp<S>;
+}
+
+/** Cotangents of what a method carries from step to step; absent or `null` for zero. */
+export type Cotangents<S> = readonly (S | null)[];
 
 /** The cotangent of an output inside a step, at `t0 + theta (t1 - t0)`. */
 export interface InnerOutput<S> {
@@ -15,11 +26,42 @@ export interface InnerOutput<S> {
 export interface StepToReverse<S> {
   t0: number;
   t1: number;
-  /** State at `t0`; borrowed. */
-  y0: S;
-  /** Cotangent of the state at `t1`, borrowed; `null` for zero. */
-  lambda: S | null;
+  /** What the method carried at `t0`, the state first; borrowed. */
+  before: readonly S[];
+  /** Whether it evaluated func afresh there. */
+  restart: boolean;
+  /** Cotangents of what it carried at `t1`; borrowed. */
+  after: Cotangents<S>;
   outputs: readonly InnerOutput<S>[];
+}
+
+/** The adjoint of the steps of a method. */
+export interface StepAdjoint {
+  /** Cotangents of `before`, owned by `duals`. */
+  reverse<S>(context: AdjointContext<S>, step: StepToReverse<S>): (S | null)[];
+  /** What was carried at `t0`, from what is carried at `t1`, of a method whose steps can be taken back. */
+  undo?<S>(system: System<S>, t0: number, t1: number, after: readonly S[]): S[];
+  /** The evaluation of func that such a method carries last, from what it carries beside; at `t`. */
+  evaluateCarried?<S>(system: System<S>, t: number, carried: readonly S[]): S;
+}
+
+/** The adjoint of the steps of an explicit Runge-Kutta method, which carry nothing but the state. */
+export function rungeKuttaAdjoint(tableau: ButcherTableau): StepAdjoint {
+  return { reverse: (context, step) => [reverseStep(context, tableau, step)] };
+}
+
+/** `sum_j c_j x_j`, leaving out what is zero; owned by the space. */
+export function weightedSum<S>(
+  space: StateSpace<S>,
+  terms: readonly (readonly [number, S | null | undefined])[],
+): S | null {
+  const present = terms.filter((term): term is [number, S] => term[0] !== 0 && term[1] != null);
+  if (present.length === 0) return null;
+  return space.increment(
+    1,
+    sparseRow(present.map(([c]) => c)),
+    present.map(([, x]) => x),
+  );
 }
 
 /**
@@ -30,16 +72,15 @@ export interface StepToReverse<S> {
  *
  * and `ybar = lambda + sum_m g_m + sum_i mu_i`. The step size is a constant.
  *
- * @returns The cotangent of `y0`, owned by the space; `null` for zero.
+ * @returns The cotangent of `y0`, owned by `duals`; `null` for zero.
  */
-export function reverseStep<S>(
-  system: System<S>,
+function reverseStep<S>(
+  { system, duals, vjp }: AdjointContext<S>,
   tableau: ButcherTableau,
   step: StepToReverse<S>,
-  vjp: StateVjp<S>,
 ): S | null {
-  const { space } = system;
-  const { t0, t1, lambda, outputs } = step;
+  const { t0, t1, outputs } = step;
+  const lambda = step.after[0] ?? null;
   const h = t1 - t0;
   const sources = [...(lambda === null ? [] : [lambda]), ...outputs.map((output) => output.cotangent)];
   if (sources.length === 0) return null;
@@ -51,15 +92,15 @@ export function reverseStep<S>(
   for (let i = rows.length - 1; i >= 0; i--) {
     const coefficients = [...weights[i], ...muStage.map((j) => rows[j][i] ?? 0)];
     if (coefficients.every((c) => c === 0)) continue;
-    const kbar = space.increment(h, sparseRow(coefficients), [...sources, ...mu]);
-    mu.push(space.adopt(vjp(stages[i].t, stages[i].y, kbar)));
+    const kbar = duals.increment(h, sparseRow(coefficients), [...sources, ...mu]);
+    mu.push(duals.adopt(vjp(stages[i].t, stages[i].y, kbar)));
     muStage.push(i);
-    space.release(kbar);
+    duals.release(kbar);
   }
   const all = [...sources, ...mu];
-  const ybar = space.increment(1, sparseRow(all.map(() => 1)), all);
-  for (const state of mu) space.release(state);
-  for (const { y } of stages) space.release(y);
+  const ybar = duals.increment(1, sparseRow(all.map(() => 1)), all);
+  for (const state of mu) duals.release(state);
+  for (const { y } of stages) system.space.release(y);
   return ybar;
 }
 
@@ -67,10 +108,10 @@ export function reverseStep<S>(
 function stageWeights<S>(
   { b, interpolant }: ButcherTableau,
   count: number,
-  { lambda, outputs }: StepToReverse<S>,
+  { after, outputs }: StepToReverse<S>,
 ): number[][] {
   return Array.from({ length: count }, (_, i) => [
-    ...(lambda === null ? [] : [b[i] ?? 0]),
+    ...((after[0] ?? null) === null ? [] : [b[i] ?? 0]),
     ...outputs.map(({ theta }) => (interpolant[i] ?? []).reduceRight((sum, p) => (sum + p) * theta, 0)),
   ]);
 }
@@ -85,7 +126,7 @@ function stageStates<S>(
   system: System<S>,
   { c, fsal, denseStages }: ButcherTableau,
   rows: readonly (readonly number[])[],
-  { t0, t1, y0 }: StepToReverse<S>,
+  { t0, t1, before: [y0] }: StepToReverse<S>,
 ): Stage<S>[] {
   const { space } = system;
   const h = t1 - t0;

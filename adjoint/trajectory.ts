@@ -1,39 +1,35 @@
-import type { Tensor } from '@tensorflow/tfjs-core';
 import { stepAt } from '../src/core/locate_step.js';
 import type { Problem } from '../src/core/problem.js';
-import type { Stepper, StepState } from '../src/core/stepper.js';
+import type { StepState } from '../src/core/stepper.js';
 import type { System } from '../src/core/system.js';
-import type { TensorSpace, TensorState } from '../src/core/tensor_space.js';
-import type { Recording } from './checkpoint.js';
+import { resume, type Recording } from './checkpoint.js';
 
 /** A step that was run again, for its interpolant. */
-interface OpenStep {
-  system: System<TensorState>;
-  state: StepState<TensorState>;
+interface OpenStep<S> {
+  system: System<S>;
+  state: StepState<S>;
 }
 
 /* Backward steps straddle forward ones: this many are at hand at once. */
 const openAtOnce = 4;
 
-/** The forward solution as a function of time, from the state before each of its steps. */
-export class RecordedTrajectory {
-  private readonly open = new Map<number, OpenStep>();
+/** The forward solution as a function of time, from what was carried before each of its steps. */
+export class RecordedTrajectory<S> {
+  private readonly open = new Map<number, OpenStep<S>>();
 
   constructor(
-    private readonly problem: Problem<TensorState>,
-    private readonly stepper: Stepper,
-    private readonly recording: Recording<TensorState>,
+    private readonly problem: Problem<S>,
+    private readonly recording: Recording<S>,
   ) {}
 
-  /** Leaves of `y(t)`, in the scope of the caller. */
-  at(t: number): Tensor[] {
+  /** `y(t)`, lent to `use`. */
+  at<T>(t: number, use: (y: S) => T): T {
     const n = stepAt(this.recording.steps, t, this.problem.direction);
     const { system, state } = this.open.get(n) ?? this.run(n);
-    const space = system.space as TensorSpace;
-    const y = this.stepper.interpolate(system, state, t);
-    const leaves = space.unpack(y).map((leaf) => leaf.clone());
-    space.release(y);
-    return leaves;
+    const y = this.problem.stepper.interpolate(system, state, t);
+    const result = use(y);
+    system.space.release(y);
+    return result;
   }
 
   dispose(): void {
@@ -41,17 +37,15 @@ export class RecordedTrajectory {
     this.open.clear();
   }
 
-  private run(n: number): OpenStep {
-    const { t0, t1, bounds } = this.recording.steps[n];
-    const space = this.problem.space.sibling();
-    const system = this.problem.system.on(space);
-    const opened: OpenStep = {
-      system,
-      state: this.stepper.init(system, t0, space.copy(this.recording.kept.get(n)!)),
-    };
+  private run(n: number): OpenStep<S> {
+    const { recording } = this;
+    const { stepper, space, system: forward } = this.problem;
+    const { t1, bounds } = recording.steps[n];
+    const system = forward.on(space.sibling());
+    const opened = { system, state: resume(stepper, system, recording, n, recording.kept.get(n)!) };
     this.open.set(n, opened);
     system.restrict(...bounds);
-    opened.state = this.stepper.step(system, opened.state, t1);
+    opened.state = stepper.step(system, opened.state, t1);
     if (this.open.size > openAtOnce) {
       const [oldest] = this.open.keys();
       this.open.get(oldest)!.system.space.releaseAll();

@@ -13,6 +13,8 @@ import { dopri8 } from './dopri8.js';
 import { adaptiveHeun, euler, fehlberg2, heun2, heun3, midpoint } from './low_order.js';
 import { rk4, rk4Classic } from './rk4.js';
 import { stepperOf } from './stepper_of.js';
+import { leapfrog } from './leapfrog.js';
+import { reversibleHeun } from './reversible_heun.js';
 import type { ButcherTableau } from './tableau.js';
 import { tsit5 } from './tsit5.js';
 
@@ -20,7 +22,7 @@ import { tsit5 } from './tsit5.js';
  * The methods by name. Nothing happens to them before somebody asks for one by its name: a bundler leaves out those that
  * are imported by nobody.
  */
-const tableaus = {
+const methods = {
   euler,
   midpoint,
   heun2,
@@ -33,18 +35,20 @@ const tableaus = {
   dopri5,
   tsit5,
   dopri8,
-} satisfies Record<string, ButcherTableau>;
+  reversible_heun: reversibleHeun,
+  leapfrog,
+} satisfies Record<string, ButcherTableau | Stepper>;
 
-type Tableaus = typeof tableaus;
+type Methods = typeof methods;
 declare module '../src/core/options.js' {
-  // eslint-disable-next-line @typescript-eslint/no-empty-object-type -- one entry per table above
-  interface MethodTable extends Record<keyof Tableaus, ButcherTableau> {}
+  // eslint-disable-next-line @typescript-eslint/no-empty-object-type -- one entry per method above
+  interface MethodTable extends Record<keyof Methods, ButcherTableau | Stepper> {}
 }
 
 const steppers = new Map<string, Stepper>();
 
 /** Names that `method` accepts. */
-export const methodNames = /* @__PURE__ */ Object.keys(tableaus) as readonly MethodName[];
+export const methodNames = /* @__PURE__ */ Object.keys(methods) as readonly MethodName[];
 
 /** What other libraries call our methods; letters and digits, in lower case. */
 const aliases: Record<string, MethodName> = {
@@ -64,6 +68,9 @@ const aliases: Record<string, MethodName> = {
   tsit54: 'tsit5',
   heun: 'heun2',
   rungekutta4: 'rk4_classic',
+  verlet: 'leapfrog',
+  velocityverlet: 'leapfrog',
+  stormerverlet: 'leapfrog',
 };
 
 /* Methods of others that nothing here replaces; what is near in spelling is something else. */
@@ -79,10 +86,10 @@ export function resolveMethod(method: unknown = 'dopri5'): Stepper {
       `method is ${describe(method)}; expected a name, a ButcherTableau or a Stepper.`,
     );
   }
-  const tableau = lookUp<ButcherTableau>(tableaus, method);
-  if (!tableau) throw unknownMethod(method);
+  const found = lookUp<ButcherTableau | Stepper>(methods, method);
+  if (!found) throw unknownMethod(method);
   let stepper = steppers.get(method);
-  if (!stepper) steppers.set(method, (stepper = stepperOf(tableau)!));
+  if (!stepper) steppers.set(method, (stepper = stepperOf(found)!));
   return stepper;
 }
 
@@ -103,6 +110,8 @@ function unknownMethod(method: string): InvalidArgumentError {
 export type { MethodName, MethodTable } from '../src/core/options.js';
 export { ButcherTableau, type TableauData } from './tableau.js';
 export { ExplicitRungeKutta } from './explicit_rk.js';
+export { Leapfrog } from './leapfrog.js';
+export { ReversibleHeun } from './reversible_heun.js';
 export { orderResidual, rootedTrees, type Tree } from './order_conditions.js';
 export type { Stepper, StepState } from '../src/core/stepper.js';
 export type { DeviceRead, ErrorNorm, SparseRow, StateSpace } from '../src/core/space.js';
@@ -116,7 +125,9 @@ export {
   fehlberg2,
   heun2,
   heun3,
+  leapfrog,
   midpoint,
+  reversibleHeun,
   rk4,
   rk4Classic,
   tsit5,

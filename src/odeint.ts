@@ -12,12 +12,14 @@ import type {
   InPlaceOptions,
   PlainFunc,
   PlainOptions,
+  PlainQuadratureOptions,
   PlainState,
+  QuadratureOptions,
   TensorFunc,
   TensorOptions,
   TreeLike,
 } from './core/types.js';
-import { solveGrid, solveGridSync, type GridRun, type GridSolution } from './odeint_with.js';
+import { outputOf, solveGrid, solveGridSync, type GridRun, type GridSolution } from './odeint_with.js';
 
 /**
  * Solves the initial value problem `dy/dt = func(t, y)`, `y(t[0]) = y0`, and returns `y` at the times `t`.
@@ -49,6 +51,12 @@ export function odeint<Y extends TreeOf<Y>, Args = unknown>(
   t: TimeGrid,
   options?: TensorOptions<Y, Args>,
 ): TreeLike<Y>;
+export function odeint<Y extends TreeOf<Y>, Q extends TreeOf<Q>, Args = unknown>(
+  func: TensorFunc<Y, Args>,
+  y0: Y,
+  t: TimeGrid,
+  options: QuadratureOptions<Y, Q, Args>,
+): [TreeLike<Y>, TreeLike<Q>];
 export function odeint<Args = unknown>(
   func: InPlaceFunc<Args>,
   y0: PlainState,
@@ -59,11 +67,17 @@ export function odeint<Args = unknown>(
   func: PlainFunc<Args>,
   y0: PlainState,
   t: TimeGrid,
+  options: PlainQuadratureOptions<Args>,
+): [Float64Array[], Float64Array[]];
+export function odeint<Args = unknown>(
+  func: PlainFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
   options?: PlainOptions<Args>,
 ): Float64Array[];
 export function odeint(func: unknown, y0: unknown, t: unknown, options: AnyOptions = {}): unknown {
   checkOptionsRecord(options);
-  return solveGridSync(resolveMethod(options.method), func, y0, t, options).y;
+  return outputOf(solveGridSync(resolveMethod(options.method), func, y0, t, options));
 }
 
 /**
@@ -81,12 +95,24 @@ export function odeintAsync<Y extends TreeOf<Y>, Args = unknown>(
   t: TimeGrid,
   options?: TensorOptions<Y, Args>,
 ): Promise<TreeLike<Y>>;
+export function odeintAsync<Y extends TreeOf<Y>, Q extends TreeOf<Q>, Args = unknown>(
+  func: TensorFunc<Y, Args>,
+  y0: Y,
+  t: TimeGrid,
+  options: QuadratureOptions<Y, Q, Args>,
+): Promise<[TreeLike<Y>, TreeLike<Q>]>;
 export function odeintAsync<Args = unknown>(
   func: InPlaceFunc<Args>,
   y0: PlainState,
   t: TimeGrid,
   options: InPlaceOptions<Args>,
 ): Promise<Float64Array[]>;
+export function odeintAsync<Args = unknown>(
+  func: PlainFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options: PlainQuadratureOptions<Args>,
+): Promise<[Float64Array[], Float64Array[]]>;
 export function odeintAsync<Args = unknown>(
   func: PlainFunc<Args>,
   y0: PlainState,
@@ -100,7 +126,7 @@ export function odeintAsync(
   options: AnyOptions = {},
 ): Promise<unknown> {
   refuseTape('odeintAsync', 'odeint');
-  return solveGridAsync(func, y0, t, options).then(({ y }) => y);
+  return solveGridAsync(func, y0, t, options).then(outputOf);
 }
 
 /** Like `solveGridSync`, awaiting what is read. */

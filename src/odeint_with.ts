@@ -1,4 +1,4 @@
-import { tidy, type Tensor, type Tensor1D } from '@tensorflow/tfjs-core';
+import { add, tidy, type Tensor, type Tensor1D } from '@tensorflow/tfjs-core';
 import { stepperOf } from '../solvers/stepper_of.js';
 import type { ButcherTableau } from '../solvers/tableau.js';
 import type { AnyOptions } from './core/build_problem.js';
@@ -11,7 +11,7 @@ import type { Reading } from './core/reading.js';
 import { runSync } from './core/reading.js';
 import type { Stepper } from './core/stepper.js';
 import { isTapeActive, recordedOrForgotten } from './core/tape.js';
-import { leafField, type TensorField } from './core/tensor_kind.js';
+import { initialQuadratures, solveField } from './core/quadrature.js';
 import { flatField, linkOutputTimes, linkStartTime } from './core/time_gradient.js';
 import { readTimes, type TimeGrid } from './core/times.js';
 import { flattenTree, isTensor, unflattenTree, type TreeOf } from './core/tree.js';
@@ -20,7 +20,9 @@ import type {
   InPlaceOptions,
   PlainFunc,
   PlainOptions,
+  PlainQuadratureOptions,
   PlainState,
+  QuadratureOptions,
   TensorFunc,
   TensorOptions,
   TreeLike,
@@ -30,6 +32,8 @@ import type {
 export interface GridSolution {
   /** Output in the caller's structure. */
   y: unknown;
+  /** Quadratures, likewise; `undefined` where there are none. */
+  quadratures: unknown;
   /** The part of the grid it covers. */
   t: Float64Array;
   failure: Collected<unknown>['failure'];
@@ -53,7 +57,13 @@ export function solveGrid(
   options: AnyOptions,
   run: GridRun = {},
 ): Reading<GridSolution> {
-  return solvePrepared(prepare(stepper, func, y0, times, options, run.extraOptions), times, run);
+  const names = ['quadrature', ...(run.extraOptions ?? [])];
+  return solvePrepared(prepare(stepper, func, y0, times, options, names), times, run);
+}
+
+/** What a solve returns: the states, or with quadratures both. */
+export function outputOf({ y, quadratures }: GridSolution): unknown {
+  return quadratures === undefined ? y : [y, quadratures];
 }
 
 /* A function of its own: each generator function made anew costs the engine several times a short solve. */
@@ -61,8 +71,13 @@ function* solvePrepared(prepared: AnyPrepared, times: Float64Array, run: GridRun
   const { problem } = prepared;
   const { states, failure } = yield* collect(problem, times, run);
   try {
-    const y = prepared.stack(states);
-    return { y, t: times.slice(0, states.length), failure, stats: problem.system.stats };
+    return {
+      y: prepared.stack(states),
+      quadratures: prepared.stackQuadratures(states),
+      t: times.slice(0, states.length),
+      failure,
+      stats: problem.system.stats,
+    };
   } finally {
     for (const state of states) problem.space.release(problem.space.adopt(state));
   }
@@ -82,31 +97,52 @@ export function solveGridSync(
   const times = readTimes(t);
   const taped = isTapeActive();
   if (taped) verifyGradients();
-  const start = taped && isTensor(t) ? startLeaves(y0) : null;
-  if (!start) return runSync(solveGrid(stepper, func, y0, times, options, run));
-  const field = leafField(func as TensorField<never>, y0, options.args);
-  const { structure, leaves } = field;
-  const sizes = leaves.map((leaf) => leaf.size);
-  const flat = flatField(field, { sizes, shapes: leaves.map((leaf) => leaf.shape) });
+  if (!taped || !isTensor(t) || !isTensorTree(y0)) {
+    return runSync(solveGrid(stepper, func, y0, times, options, run));
+  }
+  return linkedToTimes(stepper, func, y0, t as Tensor1D, times, options, run);
+}
+
+function linkedToTimes(
+  stepper: Stepper,
+  func: unknown,
+  y0: unknown,
+  t: Tensor1D,
+  times: Float64Array,
+  options: AnyOptions,
+  run: GridRun,
+): GridSolution {
+  const field = solveField(func, y0, options, times[0]);
+  const { structure, leaves, quadratures } = field;
+  const flat = flatField(field);
   let solution!: GridSolution;
   const linked = recordedOrForgotten(() =>
     tidy((): Tensor[] => {
-      const moved = unflattenTree(structure, linkStartTime(flat, leaves, t as Tensor1D, times));
-      solution = runSync(solveGrid(stepper, func, moved, times, options, run));
-      const covered = flattenTree(solution.y, 'y').leaves;
+      // Moving t0 moves the start along the flow, and the quadratures by what they gain.
+      const start = linkStartTime(flat, [...leaves, ...initialQuadratures(field)], t, times);
+      solution = runSync(solveGrid(stepper, func, unflattenTree(structure, start), times, options, run));
+      const states = flattenTree(solution.y, 'y').leaves;
+      const sides = quadratures ? flattenTree(solution.quadratures, 'q').leaves : [];
+      const gained = sides.map((side, i) => add(side, start[leaves.length + i]));
       // Of a solve that ended early only part of t has outputs.
-      return linkOutputTimes(flat, covered, t as Tensor1D, solution.t);
+      return linkOutputTimes(flat, [...states, ...gained], t, solution.t);
     }),
   );
-  return { ...solution, y: unflattenTree(structure, linked) };
+  const y = unflattenTree(structure, linked);
+  if (!quadratures) return { ...solution, y };
+  return {
+    ...solution,
+    y,
+    quadratures: unflattenTree(quadratures.structure, linked.slice(leaves.length)),
+  };
 }
 
-/* The leaves of a state of tensors; anything else takes the plain way, which explains what is wrong. */
-function startLeaves(y0: unknown): Tensor[] | null {
+/* Whether a state is one of tensors; anything else takes the plain way, which explains what is wrong. */
+function isTensorTree(y0: unknown): boolean {
   try {
-    return flattenTree(y0, 'y0').leaves;
+    return flattenTree(y0, 'y0').leaves.length > 0;
   } catch {
-    return null;
+    return false;
   }
 }
 
@@ -132,6 +168,13 @@ export function odeintWith<Y extends TreeOf<Y>, Args = unknown>(
   t: TimeGrid,
   options?: Omit<TensorOptions<Y, Args>, 'method'>,
 ): TreeLike<Y>;
+export function odeintWith<Y extends TreeOf<Y>, Q extends TreeOf<Q>, Args = unknown>(
+  method: Stepper | ButcherTableau,
+  func: TensorFunc<Y, Args>,
+  y0: Y,
+  t: TimeGrid,
+  options: Omit<QuadratureOptions<Y, Q, Args>, 'method'>,
+): [TreeLike<Y>, TreeLike<Q>];
 export function odeintWith<Args = unknown>(
   method: Stepper | ButcherTableau,
   func: InPlaceFunc<Args>,
@@ -139,6 +182,13 @@ export function odeintWith<Args = unknown>(
   t: TimeGrid,
   options: Omit<InPlaceOptions<Args>, 'method'>,
 ): Float64Array[];
+export function odeintWith<Args = unknown>(
+  method: Stepper | ButcherTableau,
+  func: PlainFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options: Omit<PlainQuadratureOptions<Args>, 'method'>,
+): [Float64Array[], Float64Array[]];
 export function odeintWith<Args = unknown>(
   method: Stepper | ButcherTableau,
   func: PlainFunc<Args>,
@@ -156,7 +206,7 @@ export function odeintWith(
   checkOptionsRecord(options);
   const stepper = stepperOf(method);
   if (!stepper) throw notAStepper(method);
-  if (options.method === undefined) return solveGridSync(stepper, func, y0, t, options).y;
+  if (options.method === undefined) return outputOf(solveGridSync(stepper, func, y0, t, options));
   throw new InvalidArgumentError(
     "odeintWith has its method as first argument; remove the option, or call odeint, which takes 'method'.",
   );

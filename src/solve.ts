@@ -17,7 +17,9 @@ import type {
   InPlaceOptions,
   PlainFunc,
   PlainOptions,
+  PlainQuadratureOptions,
   PlainState,
+  QuadratureOptions,
   TensorFunc,
   TensorOptions,
   TreeLike,
@@ -70,12 +72,24 @@ export function solve<Y extends TreeOf<Y>, Args = unknown>(
   t: TimeGrid,
   options?: TensorOptions<Y, Args> & SolveOnlyOptions,
 ): Solution<TreeLike<Y>>;
+export function solve<Y extends TreeOf<Y>, Q extends TreeOf<Q>, Args = unknown>(
+  func: TensorFunc<Y, Args>,
+  y0: Y,
+  t: TimeGrid,
+  options: QuadratureOptions<Y, Q, Args> & SolveOnlyOptions,
+): Solution<TreeLike<Y>> & { quadrature: TreeLike<Q> };
 export function solve<Args = unknown>(
   func: InPlaceFunc<Args>,
   y0: PlainState,
   t: TimeGrid,
   options: InPlaceOptions<Args> & SolveOnlyOptions,
 ): Solution<Float64Array[]>;
+export function solve<Args = unknown>(
+  func: PlainFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options: PlainQuadratureOptions<Args> & SolveOnlyOptions,
+): Solution<Float64Array[]> & { quadrature: Float64Array[] };
 export function solve<Args = unknown>(
   func: PlainFunc<Args>,
   y0: PlainState,
@@ -105,12 +119,24 @@ export function solveAsync<Y extends TreeOf<Y>, Args = unknown>(
   t: TimeGrid,
   options?: TensorOptions<Y, Args> & SolveOnlyOptions,
 ): Promise<Solution<TreeLike<Y>>>;
+export function solveAsync<Y extends TreeOf<Y>, Q extends TreeOf<Q>, Args = unknown>(
+  func: TensorFunc<Y, Args>,
+  y0: Y,
+  t: TimeGrid,
+  options: QuadratureOptions<Y, Q, Args> & SolveOnlyOptions,
+): Promise<Solution<TreeLike<Y>> & { quadrature: TreeLike<Q> }>;
 export function solveAsync<Args = unknown>(
   func: InPlaceFunc<Args>,
   y0: PlainState,
   t: TimeGrid,
   options: InPlaceOptions<Args> & SolveOnlyOptions,
 ): Promise<Solution<Float64Array[]>>;
+export function solveAsync<Args = unknown>(
+  func: PlainFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options: PlainQuadratureOptions<Args> & SolveOnlyOptions,
+): Promise<Solution<Float64Array[]> & { quadrature: Float64Array[] }>;
 export function solveAsync<Args = unknown>(
   func: PlainFunc<Args>,
   y0: PlainState,
@@ -143,10 +169,12 @@ function keepsGoing(options: SolveOnlyOptions | null): boolean {
   throw new InvalidArgumentError(`throwOnFailure is ${describe(throws)}; expected true or false.`);
 }
 
-function describeSolution({ t, y, failure, stats }: GridSolution): Solution<unknown> {
+function describeSolution(solution: GridSolution): Solution<unknown> {
+  const { t, y, quadratures, failure, stats } = solution;
   const status = failure ? statusOf(failure) : 'success';
   const message = failure?.message ?? `reached t = ${t[t.length - 1]} in ${stats.accepted} steps.`;
-  return { t, y, status, message, stats: { ...stats } };
+  const sides = quadratures === undefined ? {} : { quadrature: quadratures };
+  return { t, y, ...sides, status, message, stats: { ...stats } };
 }
 
 function statusOf(failure: OdeError): SolveStatus {

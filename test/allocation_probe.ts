@@ -3,8 +3,9 @@
  * everything down that runs afterwards. Prints JSON for `allocation.test.ts`.
  */
 import { Session } from 'node:inspector';
-import { methodNames, solve, type InPlaceFunc, type PlainFunc, type PlainOptions } from 'tfjs-diffeq';
+import { solve, type InPlaceFunc, type PlainFunc, type PlainOptions } from 'tfjs-diffeq';
 import { resolveMethod } from 'tfjs-diffeq/solvers';
+import { generalMethods } from './methods.js';
 
 /** Per step. */
 export interface Allocations {
@@ -106,8 +107,8 @@ function run(func: unknown, y0: Float64Array, steps: number, options: object): v
 /** What is measured: a vector field for a ring of oscillators, and options. */
 type Variant = [name: string, func: (kind: ReturnType<typeof ring>) => unknown, options: object];
 
-const fixedOnly = methodNames.filter((name) => resolveMethod(name).embeddedOrder === null);
-const variants: Variant[] = methodNames.flatMap((method): Variant[] => {
+const fixedOnly = generalMethods.filter((name) => resolveMethod(name).embeddedOrder === null);
+const variants: Variant[] = generalMethods.flatMap((method): Variant[] => {
   const options = fixedOnly.includes(method) ? { method, stepSize: 0.01 } : { method, rtol: 1e-4 };
   return [
     [`${method}, dy returned`, ({ returning }) => returning, options],

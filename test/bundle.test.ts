@@ -26,7 +26,8 @@ async function bundle(contents: string): Promise<{ text: string; imports: string
 }
 
 /* A name in quotes, as a tableau has it. */
-const methodsIn = (text: string): string[] => methodNames.filter((name) => text.includes(`name: "${name}"`));
+const methodsIn = (text: string): string[] =>
+  methodNames.filter((name) => new RegExp(`name(:| =) "${name}"`).test(text));
 
 describe('a bundle', () => {
   const pages: [title: string, script: string, methods: string[]][] = [

@@ -10,7 +10,6 @@ import {
   InvalidArgumentError,
   iterate,
   iterateAsync,
-  methodNames,
   odeint,
   odeintAsync,
   odeintDense,
@@ -26,8 +25,9 @@ import {
 } from 'tfjs-diffeq';
 import * as solvers from 'tfjs-diffeq/solvers';
 import { backendNames, onBackends } from './backends.js';
+import { generalMethods, rungeKuttaMethods } from './methods.js';
 
-const fixedOnly = methodNames.filter((name) => solvers.resolveMethod(name).embeddedOrder === null);
+const fixedOnly = generalMethods.filter((name) => solvers.resolveMethod(name).embeddedOrder === null);
 /** Options with which every method solves the problems here to 1e-4. */
 const optionsOf = (method: MethodName) =>
   fixedOnly.includes(method) ? { method, stepSize: 0.003 } : { method };
@@ -151,7 +151,7 @@ describe('entry points', () => {
 
     it('one output time gives y0 back, without calling func', () => {
       const never = counted(oscillator);
-      for (const method of methodNames) {
+      for (const method of generalMethods) {
         const { t, y, status, stats } = solve(never, [1, 2], [7], { method });
         expect([Array.from(t), y.map((state) => Array.from(state)), status]).to.deep.equal([
           [7],
@@ -184,7 +184,7 @@ describe('entry points', () => {
       expect(grid).to.deep.equal([0, 1]);
     });
 
-    for (const method of methodNames) {
+    for (const method of generalMethods) {
       it(`${method}: between steps, on them, and backwards`, () => {
         const grid = [0, 0.0001, 0.3, 0.303, 1, 1.7, 3];
         const times = [grid, grid.map((t) => -t), grid.map((t) => 3 - t)];
@@ -199,7 +199,7 @@ describe('entry points', () => {
     }
 
     it('between steps do not change the steps', () => {
-      for (const method of methodNames) {
+      for (const method of generalMethods) {
         const grid = Float64Array.from({ length: 50 }, (_, i) => i / 49);
         const few = solve(oscillator, [1, 0], [0, 1], optionsOf(method));
         const many = solve(oscillator, [1, 0], grid, optionsOf(method));
@@ -225,7 +225,7 @@ describe('entry points', () => {
 
     it('every registered method is the tableau that solvers exports, also without the registry', () => {
       const tableaus = Object.values(solvers).filter((value) => value instanceof ButcherTableau);
-      expect(tableaus.map(({ name }) => name)).to.have.members([...methodNames]);
+      expect(tableaus.map(({ name }) => name)).to.have.members([...rungeKuttaMethods]);
       for (const tableau of tableaus) {
         const { method, ...options } = optionsOf(tableau.name as MethodName);
         const expected = odeint(oscillator, [1, 0], [0, 0.3, 1], { method, ...options });
@@ -388,7 +388,7 @@ describe('entry points', () => {
 
     it('onProgress rises to exactly 1, forwards and backwards', () => {
       for (const end of [3, -3]) {
-        for (const method of methodNames) {
+        for (const method of generalMethods) {
           const fractions: number[] = [];
           odeint(oscillator, [1, 0], [0, end], {
             ...optionsOf(method),
@@ -425,7 +425,7 @@ describe('entry points', () => {
 
   describe('counters', () => {
     const grid = [0, 0.1, 0.33, 1.2, 2];
-    for (const method of methodNames) {
+    for (const method of generalMethods) {
       it(`${method}: nfe is the number of calls, steps = accepted + rejected`, () => {
         const f = counted(oscillator);
         const options = optionsOf(method);
@@ -555,7 +555,7 @@ describe('entry points', () => {
   });
 
   describe('dense output', () => {
-    for (const method of methodNames) {
+    for (const method of generalMethods) {
       it(`${method}: agrees with the solution inside the interval, forwards and backwards`, async () => {
         for (const end of [3, -3]) {
           const options = optionsOf(method);

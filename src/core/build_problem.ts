@@ -12,8 +12,11 @@ import type { StateSpace } from './space.js';
 import type { Stepper, StepState } from './stepper.js';
 import { newStats, System } from './system.js';
 
-/* eslint-disable-next-line @typescript-eslint/no-explicit-any -- options of any kind of state */
-export type AnyOptions = SolveOptions<any, any, any, any>;
+/* eslint-disable @typescript-eslint/no-explicit-any -- options of any kind of state */
+export type AnyOptions = SolveOptions<any, any, any, any> & {
+  quadrature?: (t: any, y: any, args: any) => unknown;
+};
+/* eslint-enable @typescript-eslint/no-explicit-any */
 
 /** What is known about a solve before its state is: method, interval and names of options. */
 export interface Plan {
@@ -155,7 +158,15 @@ function fixedSteps<S>(plan: Plan, kind: StateKind<S>, stops: readonly number[])
       `method '${stepper.name}' takes fixed steps: give stepSize, or an end t1.`,
     );
   }
-  return { kind: 'fixed', end: stops.length > 0 ? withStops(end, stops, t1 < t0 ? -1 : 1) : end, perturb };
+  const direction = t1 < t0 ? -1 : 1;
+  const ends = () => (stops.length > 0 ? withStops(end, stops, direction) : end);
+  const count = (limit: number): number => {
+    const endOf = ends();
+    let n = 1;
+    while (n < limit && (t1 - endOf(n)) * direction > 0) n++;
+    return n;
+  };
+  return { kind: 'fixed', end: ends(), count, perturb };
 }
 
 /* The last step is shorter where stepSize does not divide the interval. */

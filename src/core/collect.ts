@@ -101,7 +101,7 @@ function* requireFiniteOutputs<S>(problem: Problem<S>, times: Float64Array, stat
 /* How many of the states, from the first one on, are finite. If all are, that costs one read: 0 * NaN is NaN. */
 function* countFinite<S>({ space }: Problem<S>, states: readonly S[]): Reading<number> {
   const others = states.slice(1);
-  const all = space.combine(states[0], 0, sparseRow(others.map(() => 1)), others);
+  const all = space.advance(states[0], 0, sparseRow(others.map(() => 1)), others, null);
   const [flag] = Array.from(yield* readNorm(space.finiteness(all)));
   space.release(all);
   if (flag === 0) return states.length;

@@ -5,6 +5,9 @@ export function concatLeaves(leaves: readonly Tensor[]): Tensor {
   return concat(leaves.map((leaf) => reshape(leaf, [leaf.size])));
 }
 
+/** Elements of a tensor of this shape. */
+export const sizeOf = (shape: readonly number[]): number => shape.reduce((size, extent) => size * extent, 1);
+
 /** Leaves of the given shapes from a vector, or, along axis 1, from the rows of a matrix. */
 export function splitLeaves(
   flat: Tensor,

@@ -2,7 +2,8 @@ import type { AnyOptions, StateKind } from './build_problem.js';
 import { ComponentSpace } from './component_space.js';
 import { describe, InvalidArgumentError, isPromiseLike } from './errors.js';
 import { Float64Space } from './float64_space.js';
-import { checkTolerance, checkTolerancePairs, type Float64NormFunction } from './options.js';
+import { quadratureKind } from './float64_quadrature.js';
+import { checkFunction, checkTolerance, checkTolerancePairs, type Float64NormFunction } from './options.js';
 import { isTensor } from './tree.js';
 import type { InPlaceFunc, PlainFunc } from './types.js';
 
@@ -14,29 +15,43 @@ export function isPlainState(y0: unknown): y0 is ArrayLike<number> {
   );
 }
 
+/** What plain numbers contribute to a problem. */
+export interface Float64Kind extends StateKind<Float64Array> {
+  /** The caller's part of a state; a view. */
+  readonly stateOf: (state: Float64Array) => Float64Array;
+  /** A copy of its quadratures. */
+  readonly quadraturesOf: ((state: Float64Array) => Float64Array) | undefined;
+}
+
 /** States of plain numbers. */
 export function float64Kind(
   func: unknown,
   y0: ArrayLike<number>,
   options: AnyOptions,
-): StateKind<Float64Array> {
+  t0: number,
+): Float64Kind {
   checkState(y0);
   const start = Float64Array.from(y0);
-  const space = makeSpace(start.length, options);
+  const space = float64Space(start.length, options);
+  const field = options.inPlace
+    ? writtenField(func as InPlaceFunc, space, options.args)
+    : returnedField(func as PlainFunc, space, options.args);
+  checkFunction(options, 'quadrature');
+  const common = { func, y0: start, readsAreFree: true };
+  if (options.quadrature) return { ...common, ...quadratureKind(options, start, t0, space, field) };
   return {
+    ...common,
     space,
-    field: options.inPlace
-      ? writtenField(func as InPlaceFunc, space, options.args)
-      : returnedField(func as PlainFunc, space, options.args),
+    field,
     start: () => space.copy(start),
     withView: (states, use) => use(...states),
-    func,
-    y0: start,
-    readsAreFree: true,
+    stateOf: (state) => state,
+    quadraturesOf: undefined,
   };
 }
 
-function makeSpace(size: number, options: AnyOptions): Float64Space {
+/** The space of `size` numbers, with the tolerances and the norm among the options. */
+export function float64Space(size: number, options: AnyOptions): Float64Space {
   const rtol = tolerances('rtol', options.rtol ?? 1e-7, size);
   const atol = tolerances('atol', options.atol ?? 1e-9, size);
   const given: unknown = checkNorm(options.norm);

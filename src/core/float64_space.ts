@@ -1,5 +1,6 @@
 import { linearCombination } from './float64_combination.js';
-import type { SparseRow, StateSpace } from './space.js';
+import { noHalves } from './halves.js';
+import type { Half, SparseRow, StateSpace } from './space.js';
 import { nextAfter64 } from './time.js';
 
 /** Tolerances and norm of a `Float64Array` state. */
@@ -53,6 +54,21 @@ export class Float64Space implements StateSpace<Float64Array> {
     return last ?? this.combine(y, h, row, ks);
   }
 
+  combineHalf(
+    half: Half,
+    y: Float64Array,
+    h: number,
+    row: SparseRow,
+    ks: readonly Float64Array[],
+  ): Float64Array {
+    const middle = this.size / 2;
+    if (!Number.isInteger(middle)) throw noHalves(`${this.size} numbers`);
+    const out = this.copy(y);
+    const part = (state: Float64Array) => (half === 'q' ? state.subarray(0, middle) : state.subarray(middle));
+    linearCombination(part(out), part(y), h, row, ks.map(part));
+    return out;
+  }
+
   increment(h: number, row: SparseRow, ks: readonly Float64Array[]): Float64Array {
     return this.combine(this.zero, h, row, ks);
   }
@@ -63,7 +79,7 @@ export class Float64Space implements StateSpace<Float64Array> {
     ks: readonly Float64Array[],
     y0: Float64Array,
     y1: Float64Array,
-  ): number {
+  ): number | readonly [number, number] {
     const error = this.increment(h, row, ks);
     const { rtol, atol, norm } = this.tolerance;
     const n = error.length;

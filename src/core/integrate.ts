@@ -57,7 +57,10 @@ export function* integrate<S>(problem: Problem<S>): Generator<Yielded<S>, number
     let state = stepper.init(system, problem.t0, space.adopt(problem.start()));
     const accepted = new AcceptedStep(problem, state);
     guardSignal(problem, state, 0);
-    if (problem.t0 !== t1) yield* sizes.begin(state);
+    if (problem.t0 !== t1) {
+      if (stepper.check) yield* stepper.check(system, state);
+      yield* sizes.begin(state);
+    }
     while ((t1 - state.t0) * direction > 0) {
       const end = sizes.propose(state.t0);
       // Of an endless solve whose steps have outgrown the numbers.

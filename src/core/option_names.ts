@@ -39,6 +39,7 @@ const owners: Record<string, string> = {
   t0: 'iterate; elsewhere t is the third argument',
   t1: 'iterate; elsewhere t is the third argument',
   vjp: 'odeintVjp, on plain numbers',
+  quadrature: 'odeint, solve, odeintAdjoint and odeintVjp; call one of those',
   ...Object.fromEntries(
     names('adjoint checkpoints params adjointMethod adjointRtol adjointAtol adjointNorm adjointOptions').map(
       (name) => [name, 'odeintAdjoint and odeintVjp; call one of those'],

@@ -12,6 +12,8 @@ export interface Prepared<S> {
   readonly problem: Problem<S>;
   /** States at several times to the caller's structure with a leading time axis; the states stay as they are. */
   stack(states: readonly S[]): unknown;
+  /** Their quadratures, likewise; `undefined` without the option. */
+  stackQuadratures(states: readonly S[]): unknown;
   /** One state in the caller's structure, as a copy that belongs to the caller. */
   copyOut(state: S): unknown;
   /** Lends one state in the caller's structure; the function returned ends the loan. */
@@ -38,16 +40,18 @@ export function prepare(
   }
   const plan = makePlan(stepper, times, options, extraOptions);
   if (isPlainState(y0)) {
-    const kind = float64Kind(func, y0, options);
+    const kind = float64Kind(func, y0, options, times[0]);
+    const { stateOf, quadraturesOf } = kind;
     return {
       problem: buildProblem(plan, kind),
-      stack: (states: readonly Float64Array[]) => states.map((state) => state.slice()),
-      copyOut: (state: Float64Array) => state.slice(),
-      lend: (state: Float64Array) => ({ view: state, end: () => undefined }),
+      stack: (states: readonly Float64Array[]) => states.map((state) => stateOf(state).slice()),
+      stackQuadratures: (states: readonly Float64Array[]) => quadraturesOf && states.map(quadraturesOf),
+      copyOut: (state: Float64Array) => stateOf(state).slice(),
+      lend: (state: Float64Array) => ({ view: stateOf(state), end: () => undefined }),
     };
   }
-  const kind = tensorKind(func, y0, options);
-  const { space, structure } = kind;
+  const kind = tensorKind(func, y0, options, times[0]);
+  const { space, structure, quadratures } = kind;
   return {
     problem: buildProblem(plan, kind),
     stack: (states) =>
@@ -55,6 +59,13 @@ export function prepare(
         structure,
         tidy(() => space.stack(states)),
       ),
+    stackQuadratures: (states) =>
+      quadratures
+        ? unflattenTree(
+            quadratures.structure,
+            tidy(() => space.stackQuadratures(states)),
+          )
+        : undefined,
     copyOut: (state) =>
       unflattenTree(
         structure,

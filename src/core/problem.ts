@@ -19,6 +19,8 @@ export interface FixedSteps {
   readonly kind: 'fixed';
   /** End of step `n`, n = 1, 2, ... */
   end(n: number): number;
+  /** How many there are, counted up to `limit`; the interval must be finite. */
+  count(limit: number): number;
   /** Whether each step sees only times inside it. */
   readonly perturb: boolean;
 }

@@ -1,4 +1,4 @@
-import { type DeviceRead, type ErrorNorm } from './space.js';
+import { DeviceRead, type ErrorNorm } from './space.js';
 import { recordedOrForgotten } from './tape.js';
 
 /** A loop that asks for reads and returns a result; `null` asks for nothing but lets the driver breathe. */
@@ -9,6 +9,7 @@ const nothing: ArrayLike<number> = [];
 /** Asks the driver for the values of a norm, and disposes what was read. */
 export function* readNorm(norm: ErrorNorm): Reading<ArrayLike<number>> {
   if (typeof norm === 'number') return [norm];
+  if (!(norm instanceof DeviceRead)) return norm;
   try {
     return norm.finish(yield norm);
   } finally {

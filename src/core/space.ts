@@ -13,10 +13,13 @@ export class DeviceRead {
 }
 
 /**
- * The error of a step in units of its tolerance, at once (plain numbers) or as a read (tensors). A read holds one
- * value, or two: the second is the error of quadratures, which must pass but does not propose steps.
+ * The error of a step in units of its tolerance, at once (plain numbers) or as a read (tensors). Where there are two
+ * values, the second is the error of quadratures, which must pass but does not propose steps.
  */
-export type ErrorNorm = number | DeviceRead;
+export type ErrorNorm = number | readonly [number, number] | DeviceRead;
+
+/** A half of the state of a separable system: coordinates or momenta. */
+export type Half = 'q' | 'p';
 
 /** The nonzero entries of one row of coefficients. */
 export interface SparseRow {
@@ -49,6 +52,11 @@ export interface StateSpace<S> {
    * it equal to the new state (first same as last).
    */
   advance(y: S, h: number, row: SparseRow, ks: readonly S[], last: S | null): S;
+  /**
+   * `y + h sum_j a_j k_j` in one half of a separable state (its coordinates `q`, or its momenta `p`), `y` in the other.
+   * Throws where a state has no such halves.
+   */
+  combineHalf(half: Half, y: S, h: number, row: SparseRow, ks: readonly S[]): S;
   /** `h sum_j a_j k_j`, as a new state. */
   increment(h: number, row: SparseRow, ks: readonly S[]): S;
   /** Norm of `h sum_j e_j k_j` over `atol + rtol max(|y0|, |y1|)`: NaN as soon as anything is not finite. */

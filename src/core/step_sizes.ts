@@ -9,7 +9,7 @@ import {
 import { chooseFirstStep } from './first_step.js';
 import type { AdaptiveSteps, FixedSteps, Problem } from './problem.js';
 import { readNorm, type Reading } from './reading.js';
-import type { DeviceRead, ErrorNorm } from './space.js';
+import { DeviceRead, type ErrorNorm } from './space.js';
 import type { StepState } from './stepper.js';
 import { spacing } from './time.js';
 
@@ -84,7 +84,8 @@ export class AdaptiveSizes<S> implements StepSizes<S> {
 
   judge(state: StepState<S>): boolean | Reading<boolean> {
     const norm: ErrorNorm = this.problem.stepper.errorNorm(this.problem.system, state);
-    return typeof norm === 'number' ? this.decide(norm, 0) : this.read(norm);
+    if (typeof norm === 'number') return this.decide(norm, 0);
+    return norm instanceof DeviceRead ? this.read(norm) : this.decide(norm[0], norm[1]);
   }
 
   private *read(norm: DeviceRead): Reading<boolean> {

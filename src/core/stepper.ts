@@ -1,3 +1,4 @@
+import type { Reading } from './reading.js';
 import type { ErrorNorm, StateSpace } from './space.js';
 import type { System } from './system.js';
 
@@ -40,6 +41,15 @@ export interface Stepper {
   reject<S>(system: System<S>, state: StepState<S>): StepState<S>;
   /** The same method with another polynomial between grid points; absent where a method has no choice. */
   withInterpolant?(kind: 'linear' | 'cubic'): Stepper;
+  /** Throws when the method does not apply to the problem; called once, before the first step. */
+  check?<S>(system: System<S>, state: StepState<S>): Reading<void>;
+  /**
+   * What the method carries from step to step, the state first, where that is more than the state: before the attempt, or
+   * after it; borrowed.
+   */
+  carried?<S>(system: System<S>, state: StepState<S>, at: 'start' | 'end'): readonly S[];
+  /** Goes on at `t` from what was carried there; takes ownership. */
+  resume?<S>(system: System<S>, t: number, carried: readonly S[]): StepState<S>;
   /** A copy of the attempt that stays valid after the solve has moved on; its states belong to `archive`. */
   detach<S>(system: System<S>, state: StepState<S>, archive: StateSpace<S>): StepState<S>;
 }

@@ -12,7 +12,7 @@ import {
   type Scalar,
   type Tensor,
 } from '@tensorflow/tfjs-core';
-import { concatLeaves, splitLeaves } from './flat.js';
+import { concatLeaves, sizeOf, splitLeaves } from './flat.js';
 import {
   combineByOps,
   ERROR_NORM,
@@ -20,7 +20,8 @@ import {
   runCombination,
   type ErrorNormAttributes,
 } from './linear_combination.js';
-import { DeviceRead, type SparseRow, type StateSpace } from './space.js';
+import { halvesWithQuadratures, noHalves } from './halves.js';
+import { DeviceRead, type Half, type SparseRow, type StateSpace } from './space.js';
 import { scoped, untaped } from './tape.js';
 import { callersNorm, packReads, scaledError, sumOfSquares } from './tensor_norm.js';
 import { nextAfter32 } from './time.js';
@@ -68,8 +69,9 @@ export class TensorSpace implements StateSpace<TensorState> {
     private readonly shapes: readonly (readonly number[])[],
     private readonly tolerance: TensorTolerance,
     private readonly quadrature: QuadratureTolerance | null = null,
+    private readonly halves: readonly Half[] | null = null,
   ) {
-    this.sizes = shapes.map((shape) => shape.reduce((size, extent) => size * extent, 1));
+    this.sizes = shapes.map(sizeOf);
     this.packed = shapes.length > 1 && !hasFusedKernels();
     this.mainParts = this.packed ? 1 : shapes.length;
   }
@@ -82,6 +84,12 @@ export class TensorSpace implements StateSpace<TensorState> {
   pack(leaves: readonly Tensor[]): Tensor[] {
     if (!this.packed) return [...leaves];
     return [concatLeaves(leaves)];
+  }
+
+  /** Leaves and quadratures behind them to parts. */
+  packAll(all: readonly Tensor[]): Tensor[] {
+    const leaves = this.shapes.length;
+    return this.packed ? [...this.pack(all.slice(0, leaves)), ...all.slice(leaves)] : [...all];
   }
 
   /** Parts to leaves: the same tensors, or views made in the current scope. */
@@ -110,6 +118,11 @@ export class TensorSpace implements StateSpace<TensorState> {
     return splitLeaves(parts[0], this.sizes, shapes, 1);
   }
 
+  /** Quadratures `[T, ...shape]` of T states, made in the current scope. */
+  stackQuadratures(states: readonly TensorState[]): Tensor[] {
+    return this.quadratures(states[0]).map((_, q) => stack(states.map((s) => s[this.mainParts + q])));
+  }
+
   adopt(parts: TensorState): TensorState {
     for (const part of parts) engine().keep(part);
     this.owned.add(parts);
@@ -135,6 +148,32 @@ export class TensorSpace implements StateSpace<TensorState> {
     return this.adopt([...last, ...quadratures]);
   }
 
+  combineHalf(
+    half: Half,
+    y: TensorState,
+    h: number,
+    row: SparseRow,
+    ks: readonly TensorState[],
+  ): TensorState {
+    if (this.quadrature) throw halvesWithQuadratures();
+    const { halves } = this;
+    if (!halves) throw noHalves('no halves');
+    const mine = halves.flatMap((which, leaf) => (which === half ? [leaf] : []));
+    const pick = (state: TensorState): Tensor[] => {
+      const leaves = this.unpack(state);
+      return mine.map((leaf) => leaves[leaf]);
+    };
+    return scoped(() => {
+      const terms = row.indices.map((j) => pick(ks[j]));
+      const moved = combination(pick(y), h, row, terms);
+      const other = this.unpack(y);
+      const leaves = halves.map((which, leaf) =>
+        which === half ? moved[mine.indexOf(leaf)] : clone(other[leaf]),
+      );
+      return this.adopt(this.pack(leaves));
+    });
+  }
+
   increment(h: number, row: SparseRow, ks: readonly TensorState[]): TensorState {
     return this.sum(null, h, row, ks, 0, this.mainParts);
   }
@@ -148,31 +187,14 @@ export class TensorSpace implements StateSpace<TensorState> {
     first: number,
     last: number,
   ): TensorState {
-    const coefficients = Array.from(row.values, (a) => h * a);
     const part = (state: TensorState): TensorState =>
       first === 0 && last === state.length ? state : state.slice(first, last);
     const terms = row.indices.map((j) => part(ks[j]));
     const base = y && part(y);
     if (terms.length === 0) return this.adopt((base ?? []).map((tensor) => clone(tensor)));
     // Asked each time: between two steps somebody may choose another backend.
-    if (hasFusedKernels()) {
-      return this.adopt(
-        base ? runCombination([1, ...coefficients], [base, ...terms]) : runCombination(coefficients, terms),
-      );
-    }
-    // The state comes last, so that the small increments are added up before its rounding.
-    const all = base ? [...terms, base] : terms;
-    if (base) coefficients.push(1);
-    return scoped(() =>
-      this.adopt(
-        all[0].map((_, p) =>
-          combineByOps(
-            coefficients,
-            all.map((term) => term[p]),
-          ),
-        ),
-      ),
-    );
+    if (hasFusedKernels()) return this.adopt(combination(base, h, row, terms));
+    return scoped(() => this.adopt(combination(base, h, row, terms)));
   }
 
   errorNorm(
@@ -329,7 +351,7 @@ export class TensorSpace implements StateSpace<TensorState> {
   }
 
   sibling(): TensorSpace {
-    return new TensorSpace(this.shapes, this.tolerance, this.quadrature);
+    return new TensorSpace(this.shapes, this.tolerance, this.quadrature, this.halves);
   }
 
   releaseAll(): void {
@@ -346,4 +368,28 @@ export class TensorSpace implements StateSpace<TensorState> {
     for (const tensor of tensors) tensor.dispose();
     this.stale = [];
   }
+}
+
+/* [base +] h sum_j a_j term_j, part by part, in the scope of the caller. */
+function combination(
+  base: readonly Tensor[] | null,
+  h: number,
+  { values }: SparseRow,
+  terms: readonly (readonly Tensor[])[],
+): Tensor[] {
+  const coefficients = Array.from(values, (a) => h * a);
+  if (hasFusedKernels()) {
+    return base
+      ? runCombination([1, ...coefficients], [base, ...terms])
+      : runCombination(coefficients, terms);
+  }
+  // The state comes last, so that the small increments are added up before its rounding.
+  const all = base ? [...terms, base] : terms;
+  if (base) coefficients.push(1);
+  return all[0].map((_, p) =>
+    combineByOps(
+      coefficients,
+      all.map((term) => term[p]),
+    ),
+  );
 }

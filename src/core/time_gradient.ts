@@ -15,9 +15,10 @@ import {
   type Tensor,
   type Tensor1D,
 } from '@tensorflow/tfjs-core';
-import { concatLeaves, splitLeaves } from './flat.js';
+import { concatLeaves, sizeOf, splitLeaves } from './flat.js';
+import { slopeShapes } from './quadrature.js';
 import { gradientOrForgotten, isTapeActive } from './tape.js';
-import type { LeafField } from './tensor_kind.js';
+import type { LeafField } from './leaf_field.js';
 
 /*
  * Gradients to times. The solver's own times are constants; moving an output time by delta moves the output along
@@ -29,16 +30,12 @@ import type { LeafField } from './tensor_kind.js';
 /** The vector field on states flattened to `[N]`. */
 type FlatField = (t: Scalar, y: Tensor) => Tensor;
 
-/** Flattens leaves to one vector, and back. */
-export interface Flattening {
-  readonly sizes: readonly number[];
-  readonly shapes: readonly (readonly number[])[];
-}
-
-/** The field on one flat vector. */
-export function flatField(field: LeafField, { sizes, shapes }: Flattening): FlatField {
+/** The field on one flat vector: all leaves of the state, and the quadratures behind them. */
+export function flatField(field: LeafField): FlatField {
+  const shapes = slopeShapes(field);
+  const sizes = shapes.map(sizeOf);
   return (t, y) => {
-    const leaves = splitLeaves(y, sizes, shapes);
+    const leaves = splitLeaves(y, sizes, shapes).slice(0, field.leaves.length);
     return concatLeaves(field.call(t, leaves));
   };
 }

@@ -28,20 +28,45 @@ export type PlainFunc<Args = unknown> = (t: number, y: Float64Array, args: Args)
 export type InPlaceFunc<Args = unknown> = (t: number, y: Float64Array, dy: Float64Array, args: Args) => void;
 
 /** Options of a solve on tensors. */
-export type TensorOptions<Y = TensorTree, Args = unknown> = SolveOptions<
+export type TensorOptions<Y = TensorTree, Args = unknown> = TensorSolveOptions<Y, Args> & {
+  quadrature?: undefined;
+};
+
+type TensorSolveOptions<Y, Args> = SolveOptions<
   TensorFunc<Y, Args>,
   Y,
   'rms' | 'max' | TensorNormFunction,
   Args
 >;
 
+/**
+ * Options of a solve on tensors with side quantities `dq/dt = quadrature(t, y, args)`, `q(t[0]) = 0`: a kinetic energy,
+ * the norm of a Jacobian, the trace of a continuous flow. The solve then returns `[ys, qs]`.
+ *
+ * They feed nothing back, so that they don't propose steps, but their own embedded error must pass too.
+ */
+export type QuadratureOptions<Y = TensorTree, Q = TensorTree, Args = unknown> = TensorSolveOptions<
+  Y,
+  Args
+> & {
+  /** The slopes: a float32 tensor of any shape, or a tree of them. It is evaluated wherever func is. */
+  quadrature: (t: Scalar, y: Y, args: Args) => Q;
+};
+
 /** Options of a solve on plain numbers. */
-export type PlainOptions<Args = unknown> = SolveOptions<
+export type PlainOptions<Args = unknown> = PlainSolveOptions<Args> & { quadrature?: undefined };
+
+type PlainSolveOptions<Args> = SolveOptions<
   PlainFunc<Args>,
   Float64Array,
   'rms' | 'max' | Float64NormFunction,
   Args
 > & { inPlace?: false };
+
+/** {@link QuadratureOptions} for plain numbers: the slopes are a number, or several. */
+export type PlainQuadratureOptions<Args = unknown> = PlainSolveOptions<Args> & {
+  quadrature: (t: number, y: Float64Array, args: Args) => number | ArrayLike<number>;
+};
 
 /** Options of a solve on plain numbers whose vector field writes its result. */
 export type InPlaceOptions<Args = unknown> = SolveOptions<
@@ -49,4 +74,4 @@ export type InPlaceOptions<Args = unknown> = SolveOptions<
   Float64Array,
   'rms' | 'max' | Float64NormFunction,
   Args
-> & { inPlace: true };
+> & { inPlace: true; quadrature?: undefined };

@@ -9,11 +9,12 @@ import {
   type Scalar,
   type Tensor,
 } from '@tensorflow/tfjs-core';
-import { concatLeaves, splitLeaves } from './flat.js';
+import { concatLeaves, sizeOf, splitLeaves } from './flat.js';
 import { MissingGradientError } from './errors.js';
 import { verifyGradients } from './gradient_repair.js';
+import { slopeShapes } from './quadrature.js';
 import { inputsOnTape, scoped, withFreshTape } from './tape.js';
-import type { LeafField } from './tensor_kind.js';
+import type { LeafField } from './leaf_field.js';
 
 /*
  * The one door to derivatives of func. Every gradient reduces to
@@ -22,6 +23,7 @@ import type { LeafField } from './tensor_kind.js';
 
 /** `f(t, y)` with its vector-Jacobian products. All tensors belong to the scope of the caller. */
 export interface VjpResult {
+  /** `dy/dt`, then the slopes of the quadratures. */
   derivative: Tensor[];
   toState: Tensor[];
   toParameters: Tensor[];
@@ -75,7 +77,8 @@ export function discoverDependencies(field: LeafField, t: Scalar, leaves: readon
 }
 
 /**
- * Evaluates func and the products of `cotangents` with its Jacobians. `t` is a constant here.
+ * Evaluates func and the products of `cotangents` (of the state's leaves, then of the quadratures) with its Jacobians.
+ * `t` is a constant here.
  * @throws {@link MissingGradientError} when func reads a trainable variable that `parameters` does not hold.
  */
 export function vjp(
@@ -85,7 +88,8 @@ export function vjp(
   parameters: readonly Tensor[],
   cotangents: readonly Tensor[],
 ): VjpResult {
-  const single = leaves.length === 1;
+  const shapes = slopeShapes(field);
+  const single = shapes.length === 1;
   const forward = (): Tensor => {
     const given = (x: Tensor) => x instanceof Variable || leaves.includes(x) || parameters.includes(x);
     const derivative = linkedOutputs(field.call(t, leaves), given);
@@ -98,13 +102,7 @@ export function vjp(
   const { value, grads } = withFreshTape(() => engine().gradients(forward, inputs, dy, true));
   const gradients = inputs.map((input, i) => (grads[i] as Tensor | undefined) ?? zerosLike(input));
   return {
-    derivative: single
-      ? [value]
-      : splitLeaves(
-          value,
-          leaves.map((leaf) => leaf.size),
-          leaves.map((leaf) => leaf.shape),
-        ),
+    derivative: single ? [value] : splitLeaves(value, shapes.map(sizeOf), shapes),
     toState: gradients.slice(0, leaves.length),
     toParameters: gradients.slice(leaves.length),
   };
