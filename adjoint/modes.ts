@@ -1,5 +1,6 @@
 import { add, engine, neg, scalar, stack, tidy, zeros, zerosLike, type Tensor } from '@tensorflow/tfjs-core';
 import type { AnyOptions } from '../src/core/build_problem.js';
+import type { SolveStats } from '../src/core/errors.js';
 import { prepare } from '../src/core/prepare.js';
 import type { Problem } from '../src/core/problem.js';
 import type { Reading } from '../src/core/reading.js';
@@ -21,7 +22,7 @@ import { recordSolve, retraceSolve, reverseSolve, type Recording, type Sweep } f
 /** How a gradient is computed: what the forward solve leaves behind, and what the backward one makes of it. */
 export interface AdjointMode {
   /** Solves from leaves; `carry` are tensors that the tape keeps until the gradient is done. */
-  forward(start: readonly Tensor[]): Reading<{ states: Tensor[]; carry: Tensor[] }>;
+  forward(start: readonly Tensor[]): Reading<{ states: Tensor[]; carry: Tensor[]; stats: SolveStats }>;
   /** Gradients from the states, the tensors carried, and the cotangents of the states. */
   backward(
     states: readonly Tensor[],
@@ -49,7 +50,8 @@ function backsolveMode(solve: ForwardSolve, problem: BacksolveProblem): AdjointM
     *forward(start) {
       const y0 = unflattenTree(field.structure, start);
       const solution = yield* solveGrid(stepper, func, y0, times, options, { extraOptions });
-      return { states: flattenTree(outputOf(solution), 'y').leaves, carry: [] };
+      const { leaves } = flattenTree(outputOf(solution), 'y');
+      return { states: leaves, carry: [], stats: solution.stats };
     },
     backward: (states, _carry, cotangents) => backsolve(problem, states, cotangents),
   };
@@ -154,7 +156,7 @@ function recordingMode(
         recorded = { problem, recording };
         const carry = [...recording.kept.values()].flat(2).map((part) => part.clone());
         const states = tidy(() => [...archive.stack(outputs), ...archive.stackQuadratures(outputs)]);
-        return { states, carry };
+        return { states, carry, stats: { ...problem.system.stats } };
       } finally {
         archive.releaseAll();
       }

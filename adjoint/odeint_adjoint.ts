@@ -1,7 +1,7 @@
-import { concat, reshape, type Tensor } from '@tensorflow/tfjs-core';
+import { concat, engine, reshape, zerosLike, type Tensor } from '@tensorflow/tfjs-core';
 import { resolveMethod } from '../solvers/index.js';
 import type { AnyOptions } from '../src/core/build_problem.js';
-import { describe, InvalidArgumentError, MissingGradientError } from '../src/core/errors.js';
+import { describe, InvalidArgumentError, MissingGradientError, type SolveStats } from '../src/core/errors.js';
 import { sizeOf, splitLeaves } from '../src/core/flat.js';
 import { isPlainState } from '../src/core/float64_kind.js';
 import { checkOptionsRecord } from '../src/core/options.js';
@@ -9,10 +9,10 @@ import { runSync } from '../src/core/reading.js';
 import { gradientOrForgotten, isTapeActive, withFreshTape, withGradient } from '../src/core/tape.js';
 import { outputTree, slopeShapes, solveField } from '../src/core/quadrature.js';
 import { readTimes, type TimeGrid } from '../src/core/times.js';
-import { isTensor, type TensorTree, type TreeOf } from '../src/core/tree.js';
+import { flattenTree, isTensor, unflattenTree, type TensorTree, type TreeOf } from '../src/core/tree.js';
 import type { QuadratureOptions, TensorFunc, TensorOptions, TreeLike } from '../src/core/types.js';
 import { requireGradients } from '../src/core/vjp.js';
-import { outputOf, solveGrid } from '../src/odeint_with.js';
+import { outputOf, solveGrid, solveGridSync } from '../src/odeint_with.js';
 import {
   findParameters,
   forwardOptions,
@@ -28,15 +28,15 @@ import { chooseMode, type AdjointMode, type ForwardSolve } from './modes.js';
  *
  * The trainable variables that `func` reads are found by themselves; a variable left out of `params`, or met later
  * only, throws instead of staying untrained. Gradients reach `y0`, `t` (when it is a tensor), the
- * variables, and the tensors in `args`; asking for that of another tensor `func` closes over throws.
+ * variables, and the tensors in `args`; asking for that of another tensor `func` closes over throws. A gradient that is
+ * itself differentiated is taken by the tape, as that of `odeint`, at the memory this takes.
  *
  * @param func The vector field on tensors, as for `odeint`.
  * @param y0 Initial state, a tensor or a tree of tensors.
  * @param t Output times, as for `odeint`.
  * @param options Those of `odeint` and {@link AdjointOptions}.
  * @returns As `odeint`: the structure of `y0` with a leading time axis.
- * @throws As `odeint`; {@link MissingGradientError} for variables that would silently get no gradient, and for
- *   gradients of gradients.
+ * @throws As `odeint`; {@link MissingGradientError} for variables that would silently get no gradient.
  *
  * @example
  * ```ts
@@ -63,6 +63,16 @@ export function odeintAdjoint(
   t: unknown,
   options: AnyOptions & AdjointOptions = {},
 ): unknown {
+  return solveAdjoint(func, y0, t, options).output;
+}
+
+/** What `odeintAdjoint` returns, with the counters of the forward solve. */
+export function solveAdjoint(
+  func: unknown,
+  y0: unknown,
+  t: unknown,
+  options: AnyOptions & AdjointOptions,
+): { output: unknown; stats: SolveStats } {
   if (isPlainState(y0)) {
     throw new InvalidArgumentError(
       `y0 is ${describe(y0)}; odeintAdjoint differentiates tensors: wrap it with tf.tensor1d(y0). Plain numbers have no ` +
@@ -80,7 +90,10 @@ export function odeintAdjoint(
     ...{ options: forward, extraOptions: solveNames, timeGradient: moving !== null },
   };
   const plan = planAdjoint(solve, options);
-  if (!isTapeActive()) return outputOf(runSync(solveGrid(stepper, func, y0, times, forward, solve)));
+  if (!isTapeActive()) {
+    const solution = runSync(solveGrid(stepper, func, y0, times, forward, solve));
+    return { output: outputOf(solution), stats: solution.stats };
+  }
   requireGradients();
   const found = findParameters(field, times[0], options.params, forward.args);
   return record(solve, chooseMode(solve, plan, found.parameters), { ...found, moving });
@@ -91,25 +104,31 @@ export function odeintAdjoint(
  * since those a custom gradient closes over get nothing; captured tensors are too, so that asking for theirs throws.
  */
 function record(
-  { field, times }: ForwardSolve,
+  solve: ForwardSolve,
   mode: AdjointMode,
   { parameters, captured, moving }: { parameters: Tensor[]; captured: Tensor[]; moving: Tensor | null },
-): TensorTree {
+): { output: TensorTree; stats: SolveStats } {
+  const { field, times } = solve;
   const { leaves } = field;
   const slopes = slopeShapes(field);
   const sizes = slopes.map(sizeOf);
   const shapes = slopes.map((shape) => [times.length, ...shape]);
   const toLeaves = (flat: Tensor): Tensor[] => splitLeaves(flat, sizes, shapes, 1);
+  let counted!: SolveStats;
   const solution = withGradient(
     [...leaves, ...(moving ? [moving] : []), ...parameters, ...captured],
     (save) => {
-      const { states, carry } = withFreshTape(() => runSync(mode.forward(leaves)));
+      const { states, carry, stats } = withFreshTape(() => runSync(mode.forward(leaves)));
+      counted = stats;
       const flat = flatten(states, times.length);
       save([flat, ...carry]);
       return flat;
     },
     (dy, [saved, ...carried]) => {
-      refuseSecondOrder();
+      if (isTapeActive()) {
+        const gradients = gradientOrForgotten(() => tapedGradients(solve, moving, parameters, dy));
+        return [...gradients, ...captured.map(() => null)];
+      }
       const { toState, toParameters, toTimes } = gradientOrForgotten(() =>
         withFreshTape(() => mode.backward(toLeaves(saved), carried, toLeaves(dy))),
       );
@@ -117,7 +136,7 @@ function record(
     },
     refuseCaptured,
   );
-  return outputTree(field, toLeaves(solution));
+  return { output: outputTree(field, toLeaves(solution)), stats: counted };
 }
 
 function refuseCaptured(): never {
@@ -132,10 +151,22 @@ function flatten(leaves: readonly Tensor[], times: number): Tensor {
   return flat.length === 1 ? flat[0] : concat(flat, 1);
 }
 
-function refuseSecondOrder(): void {
-  if (!isTapeActive()) return;
-  throw new MissingGradientError(
-    'a gradient of a gradient was asked for, and the backward solve of odeintAdjoint is not recorded: it would be ' +
-      'silently wrong. Use odeint, whose tape has second derivatives.',
-  );
+/*
+ * While a gradient is itself being differentiated it is taken by the tape, through the steps of the solve: that can be
+ * differentiated again, any number of times. (The backward solve is not recorded.)
+ */
+function tapedGradients(
+  { func, field, stepper, times, options, extraOptions }: ForwardSolve,
+  moving: Tensor | null,
+  parameters: readonly Tensor[],
+  dy: Tensor,
+): Tensor[] {
+  const y0 = unflattenTree(field.structure, field.leaves);
+  const inputs = [...field.leaves, ...(moving ? [moving] : []), ...parameters];
+  const solve = (): Tensor => {
+    const solution = solveGridSync(stepper, func, y0, moving ?? times, options, { extraOptions });
+    return flatten(flattenTree(outputOf(solution), 'y').leaves, times.length);
+  };
+  const { grads } = engine().gradients(solve, inputs, dy, true);
+  return inputs.map((input, i) => (grads[i] as Tensor | undefined) ?? zerosLike(input));
 }

@@ -57,6 +57,16 @@ describe('a bundle', () => {
     expect(files.filter((path) => path.startsWith('adjoint/'))).to.deep.equal([]);
   });
 
+  it('imports tfjs-layers for the layer only, and registers its class', async () => {
+    const all = await bundle(`import * as ode from 'tfjs-diffeq'; console.log(ode);`);
+    expect(all.imports).to.deep.equal(['@tensorflow/tfjs-core']);
+    const { imports, text } = await bundle(`
+      import { neuralODE } from 'tfjs-diffeq/layers';
+      console.log(neuralODE);`);
+    expect(imports).to.have.members(['@tensorflow/tfjs-core', '@tensorflow/tfjs-layers']);
+    expect(text).to.include('registerClass(NeuralODE)');
+  });
+
   it('of names alone holds no solver', async () => {
     const { text } = await bundle(`
       import { InvalidArgumentError } from 'tfjs-diffeq';
