@@ -102,7 +102,7 @@ function unknownMethod(method: string): InvalidArgumentError {
     `unknown method '${method}'; ${suggestion ? `did you mean '${suggestion}'? Known are` : 'known are'}: ` +
       `${methodNames.join(', ')}.` +
       (foreign
-        ? ' Implicit and multistep methods are not available: all of these are explicit Runge-Kutta.'
+        ? ' Implicit and multistep methods are not available: all of these are explicit.'
         : ''),
   );
 }
