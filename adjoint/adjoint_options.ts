@@ -34,6 +34,9 @@ export interface AdjointOptions {
    * `'reversible_heun'` and `'leapfrog'`, takes their steps back one by one: the exact gradient, at a memory that does not
    * grow with the steps.
    *
+   * On a stiff problem, where stability and not accuracy holds the steps, the gradient of the steps is not that of the
+   * solution, since the step size is a constant in it: take `'interpolating'` there.
+   *
    * Default: `'reversible'` for these two methods, else `'backsolve'`; `'checkpoint'` in `odeintVjp`.
    */
   adjoint?: 'backsolve' | 'checkpoint' | 'interpolating' | 'reversible';

@@ -104,7 +104,10 @@ export function backsolve(
             slope(i, y, rowsOf(cotangents, i)),
             i === 1 ? neg(slope(0, rowsOf(states, 0).slice(0, n), end.adjoint)) : zeros([]),
           ],
-          drift: end.y.length > 0 ? [relativeDistance(end.y, rowsOf(states, i - 1).slice(0, n))] : [],
+          drift:
+            end.y.length > 0
+              ? [relativeDistance(end.y, rowsOf(states, i - 1).slice(0, n), Math.max(...problem.atol))]
+              : [],
         };
       });
       for (const tensor of [...carry.adjoint, ...carry.quadratures]) tensor.dispose();

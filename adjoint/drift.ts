@@ -1,4 +1,4 @@
-import { abs, div, max, maximum, stack, sub, type Tensor } from '@tensorflow/tfjs-core';
+import { abs, div, max, maximum, mul, stack, sub, type Tensor } from '@tensorflow/tfjs-core';
 import { warnOnce } from '../src/core/warn.js';
 
 /*
@@ -6,11 +6,32 @@ import { warnOnce } from '../src/core/warn.js';
  * their past, the gradient was computed along another trajectory.
  */
 
-/** `max |a - b| / max |b|`, over all leaves. */
-export function relativeDistance(a: readonly Tensor[], b: readonly Tensor[]): Tensor {
-  const largest = (leaves: readonly Tensor[]) => max(stack(leaves.map((leaf) => max(abs(leaf)))));
-  return div(largest(a.map((leaf, i) => sub(leaf, b[i]))), maximum(largest(b), 1e-30));
+/*
+ * A leaf must not hide behind a larger one, nor an element behind its neighbours; but one that crosses 0, or is below
+ * what the tolerance resolves, is measured by these.
+ */
+const shareOfLeaf = 0.1;
+const multipleOfTolerance = 1e4;
+
+/** The largest `|a - b| / |b|`, where `|b|` counts as a tenth of its leaf's maximum at least, and as `1e4 atol`. */
+export function relativeDistance(a: readonly Tensor[], b: readonly Tensor[], atol: number): Tensor {
+  const distances = a.map((leaf, i) => {
+    const size = abs(b[i]);
+    const least = maximum(mul(max(size), shareOfLeaf), multipleOfTolerance * atol);
+    return max(div(abs(sub(leaf, b[i])), maximum(size, least)));
+  });
+  return max(stack(distances));
 }
+
+/** The same of plain numbers. */
+export function plainDistance(a: Float64Array, b: Float64Array, atol: number): number {
+  const largest = b.reduce((most, x) => worse(most, Math.abs(x)), 0);
+  const least = Math.max(shareOfLeaf * largest, multipleOfTolerance * atol);
+  return a.reduce((most, x, i) => worse(most, Math.abs(x - b[i]) / Math.max(Math.abs(b[i]), least)), 0);
+}
+
+/** The larger one; NaN is worst. */
+export const worse = (a: number, b: number): number => (Number.isNaN(b) ? NaN : Math.max(a, b));
 
 /** Warns, once for each mode, when the reversed state misses the forward solution by too much. */
 export function reportDrift(mode: 'backsolve' | 'reversible', drift: number, rtol: number): void {

@@ -1,4 +1,4 @@
-import { add, engine, neg, scalar, stack, tidy, zeros, zerosLike, type Tensor } from '@tensorflow/tfjs-core';
+import { add, neg, stack, tidy, zeros, type Tensor } from '@tensorflow/tfjs-core';
 import type { AnyOptions } from '../src/core/build_problem.js';
 import type { SolveStats } from '../src/core/errors.js';
 import { prepare } from '../src/core/prepare.js';
@@ -9,10 +9,10 @@ import { keptParts } from '../src/core/tensor_kind.js';
 import type { LeafField } from '../src/core/leaf_field.js';
 import { TensorSpace, type TensorState } from '../src/core/tensor_space.js';
 import { slopeShapes } from '../src/core/quadrature.js';
-import { vjp } from '../src/core/vjp.js';
 import { outputOf, solveGrid } from '../src/odeint_with.js';
 import { flattenTree, unflattenTree } from '../src/core/tree.js';
 import type { AdjointPlan } from './adjoint_options.js';
+import { ParameterProducts } from './parameter_products.js';
 import { RecordedTrajectory } from './trajectory.js';
 import { adjointOf } from './adjoint_of.js';
 import { backsolve, rowsOf, slopeAlong, type AdjointGradients, type BacksolveProblem } from './backsolve.js';
@@ -72,26 +72,26 @@ function checkpointMode(
 }
 
 /* The exact discrete adjoint of steps that can be taken back: carries the end of the last one. */
-function reversibleMode(solve: ForwardSolve, parameters: readonly Tensor[], rtol: number): AdjointMode {
+function reversibleMode(
+  solve: ForwardSolve,
+  parameters: readonly Tensor[],
+  { rtol, atol }: BacksolveProblem,
+): AdjointMode {
   const adjoint = adjointOf(solve.stepper, 'reversible');
-  const { leaves } = solve.field;
+  const leaves = solve.field.leaves.length;
   return recordingMode(solve, 0, (recorded, states, cotangents) =>
     sweepBack(solve, recorded, parameters, states, cotangents, (sweep) => {
       const { lambda, start } = retraceSolve({ ...sweep, adjoint, checkpoints: 0 });
-      if (start !== null) reportRetraced(start, leaves, sweep.system.space as TensorSpace, rtol);
+      if (start !== null) {
+        const space = sweep.system.space as TensorSpace;
+        const drift = tidy(() =>
+          relativeDistance(space.unpack(start), rowsOf(states, 0).slice(0, leaves), Math.max(...atol)),
+        );
+        reportDrift('reversible', drift.dataSync()[0], Math.max(...rtol));
+      }
       return lambda;
     }),
   );
-}
-
-function reportRetraced(
-  start: TensorState,
-  leaves: readonly Tensor[],
-  space: TensorSpace,
-  rtol: number,
-): void {
-  const drift = tidy(() => relativeDistance(space.unpack(start), leaves).dataSync()[0]);
-  reportDrift('reversible', drift, rtol);
 }
 
 /* The continuous adjoint along the forward solution: carries the states before all of the steps. */
@@ -120,7 +120,7 @@ export function chooseMode(
     case 'checkpoint':
       return checkpointMode(solve, parameters, plan.checkpoints);
     case 'reversible':
-      return reversibleMode(solve, parameters, Math.max(...backward.rtol));
+      return reversibleMode(solve, parameters, backward);
     case 'interpolating':
       return interpolatingMode(solve, backward);
     case 'backsolve':
@@ -189,25 +189,12 @@ function sweepBack(
   const space = problem.space.sibling() as TensorSpace;
   const system = problem.system.on(space);
   const duals = dualSpace(field, space);
-  const sides = field.quadratures?.shapes ?? [];
-  let toParameters: Tensor[] = parameters.map((parameter) => engine().keep(zerosLike(parameter)));
-  const stateVjp = (t: number, y: TensorState, cotangent: TensorState): TensorState =>
-    keptParts(() => {
-      const found = vjp(field, scalar(t), space.unpack(y), parameters, duals.unpack(cotangent));
-      const before = toParameters;
-      toParameters = before.map((total, i) => engine().keep(add(total, found.toParameters[i])));
-      for (const total of before) total.dispose();
-      return duals.pack([...found.toState, ...sides.map((shape) => zeros([...shape]))]);
-    });
+  const products = new ParameterProducts(field, parameters, system, duals);
   try {
     const lambda = sweep({
-      system,
-      duals,
-      stepper: problem.stepper,
-      times,
-      recording,
+      ...{ system, duals, stepper: problem.stepper, times, recording },
       cotangentOf: (i) => duals.adopt(keptParts(() => duals.pack(rowsOf(cotangents, i)))),
-      vjp: stateVjp,
+      linearize: (t, y) => products.linearize(t, y),
     });
     const atStart = lambda ? duals.unpack(lambda).map((leaf) => leaf.clone()) : null;
     const first = rowsOf(cotangents, 0).slice(0, field.leaves.length);
@@ -217,13 +204,13 @@ function sweepBack(
         : zeros([times.length]);
     return {
       toState: atStart ? first.map((leaf, i) => add(leaf, atStart[i])) : first,
-      toParameters: toParameters.map((total) => total.clone()),
+      toParameters: products.sums(),
       toTimes,
     };
   } finally {
+    products.dispose();
     space.releaseAll();
     duals.releaseAll();
-    for (const total of toParameters) total.dispose();
   }
 }
 

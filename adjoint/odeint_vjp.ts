@@ -1,4 +1,4 @@
-import { tidy, type Tensor, type Tensor1D, type Variable } from '@tensorflow/tfjs-core';
+import { engine, tidy, type Tensor, type Tensor1D, type Variable } from '@tensorflow/tfjs-core';
 import { resolveMethod } from '../solvers/index.js';
 import type { AnyOptions } from '../src/core/build_problem.js';
 import { describe, InvalidArgumentError } from '../src/core/errors.js';
@@ -243,14 +243,16 @@ function* tensorSolve(
   const { parameters } = findParameters(field, times[0], options.params, forward.args);
   const way = chooseMode(solve, plan, parameters);
   const { states, carry } = yield* way.forward(leaves);
-  const kept = states.map((state) => state.clone());
+  // Like a dense solution it outlives the scopes it is made in.
+  const kept = [...states.map((state) => state.clone()), ...carry].map((tensor) => engine().keep(tensor));
+  const forBackward = { states: kept.slice(0, states.length), carry: kept.slice(states.length) };
   const inArgs = tensorsIn(forward.args);
   return {
     ys: outputTree(field, states),
     vjp: (gys: unknown) => {
       const cotangents = checkCotangents(field, states, gys);
       return tidy(() => {
-        const found = withFreshTape(() => way.backward(kept, carry, cotangents));
+        const found = withFreshTape(() => way.backward(forBackward.states, forBackward.carry, cotangents));
         const of = (tensors: readonly Tensor[]) =>
           tensors.map((x) => found.toParameters[parameters.indexOf(x)].clone());
         const variables = parameters.filter((x): x is Variable => !inArgs.includes(x));
@@ -262,7 +264,7 @@ function* tensorSolve(
         };
       });
     },
-    dispose: () => [...kept, ...carry].forEach((tensor) => tensor.dispose()),
+    dispose: () => kept.forEach((tensor) => tensor.dispose()),
   };
 }
 

@@ -7,7 +7,7 @@ import type { Float64NormFunction } from '../src/core/options.js';
 import type { System } from '../src/core/system.js';
 import { inBackwardSolve } from './backsolve.js';
 import type { BackwardSolve } from './backward_options.js';
-import { reportDrift } from './drift.js';
+import { plainDistance, reportDrift, worse } from './drift.js';
 import type { Products } from './plain_products.js';
 
 /** A continuous adjoint on plain numbers: what `BacksolveProblem` is for tensors. */
@@ -42,26 +42,25 @@ export function plainBacksolve(
   const last = times.length - 1;
   let adjoint = cotangents[last].slice();
   let toArgs: Float64Array = new Float64Array(problem.args);
+  const atol = largestTolerance(back.atol, 1e-9);
   let nextStep: number | null = null;
   let drift = 0;
   for (let i = last; i > 0; i--) {
     const end = backOneInterval(problem, i, outputs[i].subarray(0, size), adjoint, toArgs, nextStep);
     nextStep = end.nextStep;
     toArgs = end.toArgs;
-    if (end.y) drift = worse(drift, distance(end.y, outputs[i - 1].subarray(0, size)));
+    if (end.y) drift = worse(drift, plainDistance(end.y, outputs[i - 1].subarray(0, size), atol));
     // The first cotangent is added by the caller, who needs a(t0) without it.
     adjoint = adjoint.map((a, j) => (j < size ? end.a[j] : a) + (i > 1 ? cotangents[i - 1][j] : 0));
   }
-  const rtol = typeof back.rtol === 'number' ? back.rtol : 1e-7;
-  if (!problem.trajectory) reportDrift('backsolve', drift, rtol);
+  if (!problem.trajectory) reportDrift('backsolve', drift, largestTolerance(back.rtol, 1e-7));
   return { atStart: adjoint, toArgs };
 }
 
-const worse = (a: number, b: number): number => (Number.isNaN(b) ? NaN : Math.max(a, b));
-
-function distance(a: Float64Array, b: Float64Array): number {
-  const largest = (values: Float64Array): number => values.reduce((most, x) => worse(most, Math.abs(x)), 0);
-  return largest(a.map((x, i) => x - b[i])) / Math.max(largest(b), 1e-300);
+/* Of one number for all components, or one for each. */
+function largestTolerance(tolerance: unknown, fallback: number): number {
+  if (tolerance === undefined) return fallback;
+  return typeof tolerance === 'number' ? tolerance : Math.max(...Array.from(tolerance as ArrayLike<number>));
 }
 
 interface IntervalEnd {
@@ -125,16 +124,13 @@ function augmentedSpace({ size, back, norm, args }: PlainBacksolve, own: number)
     norm: typeof given === 'function' ? given : onEachHalf(norm, size),
   } as never);
   if (args === 0) return main;
-  const largest = (tolerance: unknown, fallback: number): number =>
-    typeof tolerance === 'number'
-      ? tolerance
-      : tolerance === undefined
-        ? fallback
-        : Math.max(...Array.from(tolerance as ArrayLike<number>));
   const side =
     given === 'seminorm'
       ? null
-      : { rtol: largest(back.rtol, 1e-7), atol: Math.max(largest(back.atol, 1e-9), 1e-300) };
+      : {
+          rtol: largestTolerance(back.rtol, 1e-7),
+          atol: Math.max(largestTolerance(back.atol, 1e-9), 1e-300),
+        };
   return new QuadratureSpace(main, args, side);
 }
 

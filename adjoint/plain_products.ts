@@ -17,20 +17,25 @@ export interface Products {
   toState(t: number, y: Float64Array, lambda: Float64Array, toArgs: Float64Array | null): Float64Array;
 }
 
-/** Products by the user's vjp of func, or by central differences. The system's states are `y` and `count` quadratures. */
+/**
+ * Products by the user's vjp of func, or by central differences. The system's states are `y` and `count` quadratures;
+ * `sizes` are the magnitudes that the elements of `y` have.
+ */
 export function productsOf(
   system: System<Float64Array>,
-  size: number,
+  sizes: Float64Array,
   count: number,
   args: unknown,
   userVjp: PlainVjp | undefined,
 ): Products {
+  const size = sizes.length;
   const state = new Float64Array(size + count);
   const f = (t: number, y: Float64Array): Float64Array => {
     state.set(y);
     return system.evaluate(t, state);
   };
-  const differences = (first: number) => differencesOf(f, first, args, (made) => system.space.release(made));
+  const differences = (first: number) =>
+    differencesOf(f, first, sizes, args, (made) => system.space.release(made));
   if (!userVjp) return { by: 'finite differences', toState: differences(0) };
   const exact = checkedVjp(userVjp, args);
   if (count === 0) return { by: 'vjp', toState: exact };
@@ -69,12 +74,13 @@ function checkedVjp(vjp: PlainVjp, args: unknown): Products['toState'] {
 function differencesOf(
   f: (t: number, y: Float64Array) => Float64Array,
   first: number,
+  sizes: Float64Array,
   args: unknown,
   release: (slope: Float64Array) => void,
 ): Products['toState'] {
-  const partial = (point: Float64Array, i: number, value: () => number): number => {
+  const partial = (point: Float64Array, i: number, size: number, value: () => number): number => {
     const x = point[i];
-    const step = Math.cbrt(Number.EPSILON) * Math.max(1, Math.abs(x));
+    const step = Math.cbrt(Number.EPSILON) * Math.max(size, Math.abs(x));
     try {
       point[i] = x + step;
       const above = value();
@@ -87,6 +93,7 @@ function differencesOf(
       point[i] = x;
     }
   };
+  const scales = scalesOf(sizes);
   return (t, y, lambda, toArgs) => {
     const point = y.slice();
     const product = () => {
@@ -96,8 +103,18 @@ function differencesOf(
       release(slope);
       return sum;
     };
-    const toState = y.map((_, i) => partial(point, i, product));
-    if (toArgs) toArgs.forEach((_, i) => (toArgs[i] += partial(args as Float64Array, i, product)));
+    const toState = y.map((_, i) => partial(point, i, scales[i], product));
+    if (toArgs) {
+      const point = args as Float64Array;
+      const scales = scalesOf(point);
+      toArgs.forEach((_, i) => (toArgs[i] += partial(point, i, scales[i], product)));
+    }
     return toState;
   };
+}
+
+/* Small numbers have small steps; but beside ones a thousand times as large their difference would drown in rounding. */
+function scalesOf(sizes: Float64Array): Float64Array {
+  const largest = sizes.reduce((most, x) => Math.max(most, Math.abs(x)), 0) || 1;
+  return sizes.map((x) => Math.max(Math.abs(x), 1e-3 * largest));
 }

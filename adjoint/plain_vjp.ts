@@ -121,7 +121,10 @@ function plainGradients(solved: Solved, cotangents: readonly Float64Array[]): Pl
   const { problem, times, outputs, how, size, count, args } = solved;
   const system = problem.system.on(problem.space.sibling());
   const toArgs = args instanceof Float64Array ? new Float64Array(args.length) : null;
-  const products = productsOf(system, size, count, args, how.vjp);
+  const sizes = Float64Array.from({ length: size }, (_, i) =>
+    outputs.reduce((most, y) => Math.max(most, Math.abs(y[i])), 0),
+  );
+  const products = productsOf(system, sizes, count, args, how.vjp);
   const way = how.mode === 'checkpoint' || how.mode === 'reversible' ? discrete : continuous;
   const atStart = way(solved, system, products, cotangents, toArgs);
   system.restrict(-Infinity, Infinity);
@@ -148,11 +151,15 @@ function discrete(
     ...{ system, stepper, times, recording, duals: system.space, checkpoints: how.checkpoints },
     adjoint: adjointOf(stepper, how.mode),
     cotangentOf: (i) => cotangents[i].slice(),
-    vjp: (t, y, lambda) => {
-      const found = new Float64Array(lambda.length);
-      found.set(products.toState(t, y.subarray(0, size), lambda, toArgs));
-      return found;
-    },
+    linearize: (t, y) => ({
+      slope: system.evaluate(t, y),
+      pullback: (lambda) => {
+        const found = new Float64Array(lambda.length);
+        found.set(products.toState(system.seen(t), y.subarray(0, size), lambda, toArgs));
+        return found;
+      },
+      dispose: () => undefined,
+    }),
   };
   const lambda = how.mode === 'reversible' ? retraceSolve(sweep).lambda : reverseSolve(sweep);
   return lambda ?? new Float64Array(outputs[0].length);

@@ -1,7 +1,7 @@
 import { companion, outputWeights } from '../solvers/reversible_heun.js';
-import { hermite, kickAndDrift } from '../solvers/leapfrog.js';
+import { hermite } from '../solvers/leapfrog.js';
 import { sparseRow, type Half, type StateSpace } from '../src/core/space.js';
-import { weightedSum, type AdjointContext, type StepAdjoint } from './step_adjoint.js';
+import { weightedSum, type AdjointContext, type Linearized, type StepAdjoint } from './step_adjoint.js';
 
 /*
  * The adjoints of the methods whose steps can be taken back. Both carry their last evaluation k of func, so that each
@@ -16,10 +16,18 @@ function release<S>(space: StateSpace<S>, states: readonly (S | null)[]): void {
 }
 
 /* The product at (t, y), or zero. Takes over the cotangent. */
-function product<S>({ duals, vjp }: AdjointContext<S>, t: number, y: S, cotangent: S | null): S | null {
+function product<S>(context: AdjointContext<S>, t: number, y: S, cotangent: S | null): S | null {
   if (cotangent === null) return null;
-  const result = duals.adopt(vjp(t, y, cotangent));
-  duals.release(cotangent);
+  const func = context.linearize(t, y);
+  context.system.space.release(func.slope);
+  return pulled(context, func, cotangent);
+}
+
+/* The product where func was evaluated, or zero. Takes over the cotangent. */
+function pulled<S>({ duals }: AdjointContext<S>, func: Linearized<S>, cotangent: S | null): S | null {
+  const result = cotangent === null ? null : func.pullback(cotangent);
+  func.dispose();
+  if (cotangent !== null) duals.release(cotangent);
   return result;
 }
 
@@ -38,7 +46,7 @@ export const reversibleHeunAdjoint: StepAdjoint = {
     const outer = (i: 0 | 1) => inside.map(({ row, cotangent }) => [h * row[i], cotangent] as const);
     const z1 = companion(space, y0, z0, h, k0);
     const toSlope = weightedSum(duals, [[h / 2, ybar], [1, kbar], ...outer(1)]);
-    const mu = product(context, system.seen(t1), z1, toSlope);
+    const mu = product(context, t1, z1, toSlope);
     space.release(z1);
     const toCompanion = weightedSum(duals, [
       [1, zbar],
@@ -50,7 +58,7 @@ export const reversibleHeunAdjoint: StepAdjoint = {
     const back = weightedSum(duals, [[-1, toCompanion]]);
     release(duals, [mu, toCompanion]);
     if (!restart) return [toState, back, first];
-    const fresh = product(context, system.seen(t0), z0, first);
+    const fresh = product(context, t0, z0, first);
     const toStart = weightedSum(duals, [
       [1, back],
       [1, fresh],
@@ -82,7 +90,10 @@ export const leapfrogAdjoint: StepAdjoint = {
     const inside = outputs.map(({ theta, cotangent }) => ({ ...hermite(theta), cotangent }));
     const weigh = (weight: (output: (typeof inside)[number]) => number) =>
       inside.map((output) => [weight(output), output.cotangent] as const);
-    const { middle, moved } = kickAndDrift(system, t0, h, y0, k0);
+    const middle = space.combineHalf('p', y0, h / 2, itself, [k0]);
+    const velocity = context.linearize(t0 + h / 2, middle);
+    const moved = space.combineHalf('q', middle, h, itself, [velocity.slope]);
+    const force = context.linearize(t1, moved);
     const atEnd = weightedSum(duals, [[1, after[0]], ...weigh(({ towards }) => towards)]);
     let ybar = atEnd;
     const gain = (more: (typeof after)[number]): void => {
@@ -94,23 +105,22 @@ export const leapfrogAdjoint: StepAdjoint = {
       ybar = sum;
     };
     if (inside.length > 0) {
-      const k1 = system.evaluate(t1, moved);
-      const y1 = space.combineHalf('p', moved, h / 2, itself, [k1]);
+      const y1 = space.combineHalf('p', moved, h / 2, itself, [force.slope]);
       const slope = weightedSum(
         duals,
         weigh(({ b1 }) => h * b1),
       );
-      gain(product(context, system.seen(t1), y1, slope));
-      release(space, [k1, y1]);
+      gain(product(context, t1, y1, slope));
+      space.release(y1);
     }
     const kick = halfOf(duals, 'p', [
       [h / 2, ybar],
       [1, after[1]],
     ]);
-    gain(product(context, system.seen(t1), moved, kick));
+    gain(pulled(context, force, kick));
     const drift = halfOf(duals, 'q', [[h, ybar]]);
-    gain(product(context, system.seen(t0 + h / 2), middle, drift));
-    release(space, [middle, moved]);
+    gain(pulled(context, velocity, drift));
+    release(space, [middle, velocity.slope, moved, force.slope]);
     let kbar = halfOf(duals, 'p', [[h / 2, ybar]]);
     if (inside.length > 0) {
       gain(
@@ -123,10 +133,10 @@ export const leapfrogAdjoint: StepAdjoint = {
         duals,
         weigh(({ b0 }) => h * b0),
       );
-      gain(product(context, system.seen(t0), y0, slope));
+      gain(product(context, t0, y0, slope));
     }
     if (restart) {
-      gain(product(context, system.seen(t0), y0, kbar));
+      gain(product(context, t0, y0, kbar));
       kbar = null;
     }
     return [ybar, kbar];

@@ -2,15 +2,22 @@ import type { ButcherTableau } from '../solvers/index.js';
 import { sparseRow, type StateSpace } from '../src/core/space.js';
 import type { System } from '../src/core/system.js';
 
-/** Products of a cotangent with the Jacobian of func; those with its parameters are added up behind it. */
-export type StateVjp<S> = (t: number, y: S, cotangent: S) => S;
+/** func at a state, of which the product with its Jacobian may be asked for later, once. */
+export interface Linearized<S> {
+  /** `f(t, y)`, owned by the system's space. */
+  slope: S;
+  /** The product with a cotangent, owned by `duals`; those with the parameters are added up behind it. */
+  pullback(cotangent: S): S;
+  /** Frees what the product needs, if nobody asked for it. */
+  dispose(): void;
+}
 
 /** What the adjoint of a step works with. */
 export interface AdjointContext<S> {
   system: System<S>;
   /** Where cotangents live. */
   duals: StateSpace<S>;
-  vjp: StateVjp<S>;
+  linearize: (t: number, y: S) => Linearized<S>;
 }
 
 /** Cotangents of what a method carries from step to step; absent or `null` for zero. */
@@ -75,10 +82,11 @@ export function weightedSum<S>(
  * @returns The cotangent of `y0`, owned by `duals`; `null` for zero.
  */
 function reverseStep<S>(
-  { system, duals, vjp }: AdjointContext<S>,
+  context: AdjointContext<S>,
   tableau: ButcherTableau,
   step: StepToReverse<S>,
 ): S | null {
+  const { duals, system } = context;
   const { t0, t1, outputs } = step;
   const lambda = step.after[0] ?? null;
   const h = t1 - t0;
@@ -86,21 +94,25 @@ function reverseStep<S>(
   if (sources.length === 0) return null;
   const rows = outputs.length > 0 ? tableau.extendedRows() : tableau.a;
   const weights = stageWeights(tableau, rows.length, step);
-  const stages = stageStates(system, tableau, rows, step);
+  const stages = linearizedStages(context, tableau, rows, weights, step);
   const mu: S[] = [];
   const muStage: number[] = [];
   for (let i = rows.length - 1; i >= 0; i--) {
     const coefficients = [...weights[i], ...muStage.map((j) => rows[j][i] ?? 0)];
     if (coefficients.every((c) => c === 0)) continue;
     const kbar = duals.increment(h, sparseRow(coefficients), [...sources, ...mu]);
-    mu.push(duals.adopt(vjp(stages[i].t, stages[i].y, kbar)));
+    mu.push(stages[i]!.func.pullback(kbar));
     muStage.push(i);
     duals.release(kbar);
   }
   const all = [...sources, ...mu];
   const ybar = duals.increment(1, sparseRow(all.map(() => 1)), all);
   for (const state of mu) duals.release(state);
-  for (const { y } of stages) system.space.release(y);
+  for (const stage of stages) {
+    if (!stage) continue;
+    stage.func.dispose();
+    for (const state of [stage.y, stage.func.slope]) system.space.release(state);
+  }
   return ybar;
 }
 
@@ -117,28 +129,31 @@ function stageWeights<S>(
 }
 
 interface Stage<S> {
-  t: number;
   y: S;
+  func: Linearized<S>;
 }
 
-/* The arguments of all stages, made again from y0. */
-function stageStates<S>(
-  system: System<S>,
+/* The stages that anything depends on, made again from y0: each evaluation of func is also the one differentiated. */
+function linearizedStages<S>(
+  { system, linearize }: AdjointContext<S>,
   { c, fsal, denseStages }: ButcherTableau,
   rows: readonly (readonly number[])[],
+  weights: readonly (readonly number[])[],
   { t0, t1, before: [y0] }: StepToReverse<S>,
-): Stage<S>[] {
+): (Stage<S> | null)[] {
   const { space } = system;
   const h = t1 - t0;
   const nodes = [...c, ...(fsal ? [] : [1]), ...denseStages.c];
+  const counts = (i: number): boolean =>
+    weights[i].some((w) => w !== 0) || rows.some((row, j) => j > i && (row[i] ?? 0) !== 0 && needed[j]);
+  const needed: boolean[] = [];
+  for (let i = rows.length - 1; i >= 0; i--) needed[i] = counts(i);
   const k: S[] = [];
-  const made = rows.map((row, i) => {
+  return rows.map((row, i) => {
+    if (!needed[i]) return null;
     const y = i === 0 ? space.copy(y0) : space.combine(y0, h, sparseRow(row), k);
-    const t = nodes[i] === 1 ? t1 : t0 + nodes[i] * h;
-    const needed = rows.slice(i + 1).some((later) => (later[i] ?? 0) !== 0);
-    if (needed) k[i] = system.evaluate(t, y);
-    return { t: system.seen(t), y };
+    const func = linearize(nodes[i] === 1 ? t1 : t0 + nodes[i] * h, y);
+    k[i] = func.slope;
+    return { y, func };
   });
-  k.forEach((state) => space.release(state));
-  return made;
 }

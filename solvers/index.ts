@@ -101,9 +101,7 @@ function unknownMethod(method: string): InvalidArgumentError {
   return new InvalidArgumentError(
     `unknown method '${method}'; ${suggestion ? `did you mean '${suggestion}'? Known are` : 'known are'}: ` +
       `${methodNames.join(', ')}.` +
-      (foreign
-        ? ' Implicit and multistep methods are not available: all of these are explicit.'
-        : ''),
+      (foreign ? ' Implicit and multistep methods are not available: all of these are explicit.' : ''),
   );
 }
 

@@ -79,12 +79,14 @@ export class Leapfrog implements Stepper {
     const own = state as LeapfrogState<S>;
     const { t0, y0 } = own;
     const h = t1 - t0;
-    const { middle, moved } = kickAndDrift(system, t0, h, y0, this.force(system, own));
+    const middle = space.combineHalf('p', y0, h / 2, itself, [this.force(system, own)]);
+    const velocity = system.evaluate(t0 + h / 2, middle);
+    const moved = space.combineHalf('q', middle, h, itself, [velocity]);
     const k1 = system.evaluate(t1, moved);
     own.t1 = t1;
     own.y1 = space.combineHalf('p', moved, h / 2, itself, [k1]);
     own.k1 = k1;
-    for (const made of [middle, moved]) space.release(made);
+    for (const made of [middle, velocity, moved]) space.release(made);
     return own;
   }
 
@@ -157,22 +159,6 @@ export class Leapfrog implements Stepper {
   resume<S>(_system: System<S>, t: number, [y, k]: readonly S[]): StepState<S> {
     return this.begin(t, y, k);
   }
-}
-
-/** The first two thirds of a step: `middle` has the new momenta, `moved` the new coordinates too. */
-export function kickAndDrift<S>(
-  system: System<S>,
-  t0: number,
-  h: number,
-  y0: S,
-  force: S,
-): { middle: S; moved: S } {
-  const { space } = system;
-  const middle = space.combineHalf('p', y0, h / 2, itself, [force]);
-  const velocity = system.evaluate(t0 + h / 2, middle);
-  const moved = space.combineHalf('q', middle, h, itself, [velocity]);
-  space.release(velocity);
-  return { middle, moved };
 }
 
 /** `y(theta) = y0 + towards (y1 - y0) + h b0 f0 + h b1 f1`. */

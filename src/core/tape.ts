@@ -54,6 +54,46 @@ function forget(nodes: TapeNodes): void {
   for (const node of nodes ?? []) for (const tensor of node.saved ?? []) tensor.dispose();
 }
 
+/** What a computation left on a tape of its own. */
+export interface OwnTape {
+  value: Tensor;
+  /** Gradients of `inputs` from that of the value; once. Those that the value does not depend on are absent. */
+  pullback(inputs: readonly Tensor[], dy: Tensor): (Tensor | undefined)[];
+  /** Frees what was saved, if no gradient was asked for. */
+  dispose(): void;
+}
+
+/** Runs `compute` on a tape of its own and keeps that: forward now, backward later. */
+export function onOwnTape(compute: () => Tensor): OwnTape {
+  const { state } = engine();
+  let tape: TapeNodes = [];
+  const value = withFreshTape(() => {
+    state.gradientDepth = 1;
+    state.activeTape = tape as never;
+    const result = compute();
+    // Taken away before the fresh tape is forgotten.
+    state.activeTape = undefined as never;
+    return result;
+  });
+  return {
+    value,
+    pullback: (inputs, dy) => {
+      const resume = () => {
+        state.activeTape = tape as never;
+        tape = null;
+        return value;
+      };
+      // tfjs walks back over the tape that is active once the function has run, and then frees what it saved.
+      const { grads } = withFreshTape(() => engine().gradients(resume, [...inputs], dy, true));
+      return grads as (Tensor | undefined)[];
+    },
+    dispose: () => {
+      forget(tape);
+      tape = null;
+    },
+  };
+}
+
 /**
  * Runs `compute`; when it throws, takes what it recorded off the tape again. Nobody can reach those results, and tfjs
  * would keep what they saved for ever.

@@ -228,7 +228,7 @@ export class TensorSpace implements StateSpace<TensorState> {
     norm: 'rms' | 'max',
   ): DeviceRead {
     const { coefficients, terms } = this.errorTerms(h, row, ks);
-    const parts = this.quadrature?.checked ? y1.length : this.mainParts;
+    const parts = this.checks(ks) ? y1.length : this.mainParts;
     const inputs: Record<string, Tensor> = {};
     [...terms, y0, y1].forEach((term, j) => {
       for (let p = 0; p < parts; p++) inputs[j * parts + p] = term[p];
@@ -243,6 +243,11 @@ export class TensorSpace implements StateSpace<TensorState> {
       mainParts: this.mainParts,
     };
     return new DeviceRead(engine().runKernel(ERROR_NORM, inputs, attributes as never));
+  }
+
+  /* Whether quadratures take part: the norm of a direction in the state, which has none, is that of the state. */
+  private checks(ks: readonly TensorState[]): boolean {
+    return this.quadrature?.checked === true && ks.every((k) => k.length > this.mainParts);
   }
 
   private partTolerances(parts: number): { rtol: number[]; atol: number[] } {
@@ -279,7 +284,7 @@ export class TensorSpace implements StateSpace<TensorState> {
       );
     const { rtol, atol, norm } = this.tolerance;
     const ratios = this.packed ? [ratio(0, rtol, atol)] : rtol.map((_, p) => ratio(p, [rtol[p]], [atol[p]]));
-    const quadrature = this.quadrature?.checked ? this.quadrature : null;
+    const quadrature = this.checks(ks) ? this.quadrature! : null;
     const extra = quadrature
       ? this.quadratures(y1).map((_, q) => ratio(this.mainParts + q, [quadrature.rtol], [quadrature.atol]))
       : [];

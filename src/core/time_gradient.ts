@@ -17,7 +17,7 @@ import {
 } from '@tensorflow/tfjs-core';
 import { concatLeaves, sizeOf, splitLeaves } from './flat.js';
 import { slopeShapes } from './quadrature.js';
-import { gradientOrForgotten, isTapeActive } from './tape.js';
+import { gradientOrForgotten, isTapeActive, withFreshTape } from './tape.js';
 import type { LeafField } from './leaf_field.js';
 
 /*
@@ -134,7 +134,11 @@ function flowGradient(
   sign: 1 | -1,
   dy: Tensor,
 ): [Tensor, Tensor] {
-  if (!isTapeActive()) return [dy, mul(sum(mul(dy, f(scalar(fixed), y))), sign)];
+  // func may take a gradient itself: on a tape of its own, not on the one that is being walked back.
+  if (!isTapeActive()) {
+    const slope = withFreshTape(() => f(scalar(fixed), y));
+    return [dy, mul(sum(mul(dy, slope)), sign)];
+  }
   const flow = (state: Tensor, time: Scalar): Tensor => {
     const anchor = scalar(fixed);
     return sign > 0 ? rungeKutta(f, state, anchor, time) : rungeKutta(f, state, time, anchor);

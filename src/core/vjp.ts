@@ -4,6 +4,7 @@ import {
   engine,
   getGradient,
   scalar,
+  zeros,
   zerosLike,
   Variable,
   type Scalar,
@@ -13,7 +14,7 @@ import { concatLeaves, sizeOf, splitLeaves } from './flat.js';
 import { MissingGradientError } from './errors.js';
 import { verifyGradients } from './gradient_repair.js';
 import { slopeShapes } from './quadrature.js';
-import { inputsOnTape, scoped, withFreshTape } from './tape.js';
+import { inputsOnTape, onOwnTape, scoped, withFreshTape } from './tape.js';
 import type { LeafField } from './leaf_field.js';
 
 /*
@@ -91,11 +92,8 @@ export function vjp(
   const shapes = slopeShapes(field);
   const single = shapes.length === 1;
   const forward = (): Tensor => {
-    const given = (x: Tensor) => x instanceof Variable || leaves.includes(x) || parameters.includes(x);
-    const derivative = linkedOutputs(field.call(t, leaves), given);
-    requireKnown(trainable(inputsOnTape()), parameters);
-    if (single) return derivative[0];
-    return concatLeaves(derivative);
+    const derivative = knownOutputs(field, t, leaves, parameters);
+    return single ? derivative[0] : concatLeaves(derivative);
   };
   const dy = single ? cotangents[0] : concatLeaves(cotangents);
   const inputs = [...leaves, ...parameters];
@@ -106,6 +104,53 @@ export function vjp(
     toState: gradients.slice(0, leaves.length),
     toParameters: gradients.slice(leaves.length),
   };
+}
+
+/** func at `(t, y)`, of which the products with its Jacobians are asked for later, at most once. */
+export interface Linearization {
+  /** `dy/dt`, then the slopes of the quadratures. */
+  derivative: Tensor[];
+  pullback(cotangents: readonly Tensor[]): Pick<VjpResult, 'toState' | 'toParameters'>;
+  /** Frees what the products need, if nobody asked for them. */
+  dispose(): void;
+}
+
+/** Like `vjp`, forward now and backward later. */
+export function linearize(
+  field: LeafField,
+  t: Scalar,
+  leaves: readonly Tensor[],
+  parameters: readonly Tensor[],
+): Linearization {
+  let derivative: Tensor[] = [];
+  const tape = onOwnTape(() => {
+    derivative = knownOutputs(field, t, leaves, parameters);
+    return derivative.length === 1 ? derivative[0] : concatLeaves(derivative);
+  });
+  const inputs = [...leaves, ...parameters];
+  return {
+    derivative,
+    pullback: (cotangents) => {
+      const dy = cotangents.length === 1 ? cotangents[0] : concatLeaves(cotangents);
+      const grads = tape.pullback(inputs, dy);
+      const gradients = inputs.map((input, i) => grads[i] ?? zeros(input.shape));
+      return { toState: gradients.slice(0, leaves.length), toParameters: gradients.slice(leaves.length) };
+    },
+    dispose: () => tape.dispose(),
+  };
+}
+
+/* The outputs of func as ends of a tape; throws when it reads a trainable variable that is not known. */
+function knownOutputs(
+  field: LeafField,
+  t: Scalar,
+  leaves: readonly Tensor[],
+  parameters: readonly Tensor[],
+): Tensor[] {
+  const given = (x: Tensor) => x instanceof Variable || leaves.includes(x) || parameters.includes(x);
+  const outputs = linkedOutputs(field.call(t, leaves), given);
+  requireKnown(trainable(inputsOnTape()), parameters);
+  return outputs;
 }
 
 /* An output that is itself an input has no op that leads to it: a copy has. */

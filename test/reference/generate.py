@@ -1,12 +1,13 @@
 """Writes the reference numbers of the tests, by programs that are not ours.
 
     pip install -r requirements.txt
-    python generate.py               # a minute; writes the four JSON files beside this script
+    python generate.py               # a minute; writes the five JSON files beside this script
 
 problems.json      reference states of initial value problems         (problems.py, solutions.py)
 scipy_errors.json  errors and evaluations of scipy's solvers on them   (solutions.py)
 fixed_grid.json    one step per grid interval, for every tableau       (fixed_grid.py)
 adjoint.json       gradients of a sum of outputs                       (adjoint.py)
+adjoint_nfe.json   evaluations of func for such gradients              (adjoint_nfe.py)
 """
 
 import json
@@ -15,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from adjoint import adjoint
+from adjoint_nfe import adjoint_nfe
 from fixed_grid import fixed_grid
 from solutions import problems, scipy_errors
 
@@ -44,3 +46,4 @@ if __name__ == "__main__":
     write("scipy_errors.json", scipy_errors(states))
     write("fixed_grid.json", fixed_grid())
     write("adjoint.json", adjoint())
+    write("adjoint_nfe.json", adjoint_nfe())
