@@ -15,6 +15,11 @@ export function adjointOf(stepper: Stepper, mode: string): StepAdjoint {
   );
 }
 
+/** Whether the adjoint of a method's steps is known here. */
+export function hasAdjoint(stepper: Stepper): boolean {
+  return stepper instanceof ExplicitRungeKutta || isReversible(stepper);
+}
+
 /** Whether the steps of a method can be taken back. */
 export function isReversible(stepper: Stepper): boolean {
   return stepper instanceof ReversibleHeun || stepper instanceof Leapfrog;

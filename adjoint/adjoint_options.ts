@@ -81,7 +81,8 @@ export const adjointNames = [
 /** Names that a differentiable solve takes beside those of the loop. */
 export const solveNames = [...adjointNames, 'quadrature'];
 
-const modes = ['backsolve', 'checkpoint', 'interpolating', 'reversible'] as const;
+/** The values of `adjoint`. */
+export const modes = ['backsolve', 'checkpoint', 'interpolating', 'reversible'] as const;
 /** How a gradient is computed. */
 export type Mode = (typeof modes)[number];
 

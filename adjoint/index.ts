@@ -4,6 +4,14 @@
  * @module
  */
 export type { AdjointOptions } from './adjoint_options.js';
+export { gradcheck } from './gradcheck.js';
+export type {
+  GradcheckCommonOptions,
+  GradcheckMode,
+  GradcheckOptions,
+  PlainGradcheckOptions,
+} from './gradcheck_options.js';
+export type { GradcheckEntry, GradcheckReport, GradcheckRow } from '../src/core/gradient_report.js';
 export { odeintAdjoint } from './odeint_adjoint.js';
 export {
   odeintVjp,

@@ -21,10 +21,18 @@ export {
   type StepIterator,
 } from './iterate.js';
 export {
+  gradcheck,
   odeintAdjoint,
   odeintVjp,
   odeintVjpAsync,
   type AdjointOptions,
+  type GradcheckCommonOptions,
+  type GradcheckEntry,
+  type GradcheckMode,
+  type GradcheckOptions,
+  type GradcheckReport,
+  type GradcheckRow,
+  type PlainGradcheckOptions,
   type PlainGradients,
   type PlainVjp,
   type PlainVjpOptions,
@@ -36,6 +44,7 @@ export { ButcherTableau, ExplicitRungeKutta, methodNames, type TableauData } fro
 export type { Stepper, StepState } from './core/stepper.js';
 export {
   AbortedError,
+  GradientMismatchError,
   InvalidArgumentError,
   MaxStepsError,
   MissingGradientError,

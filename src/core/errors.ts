@@ -1,3 +1,5 @@
+import type { GradcheckReport } from './gradient_report.js';
+
 /** Counters of one solve. */
 export interface SolveStats {
   /** Attempted steps: `accepted + rejected`. */
@@ -75,6 +77,18 @@ export class NoEventError extends OdeError {
 /** A gradient was asked for that the computation cannot give. */
 export class MissingGradientError extends OdeError {
   override name = 'MissingGradientError';
+}
+
+/** `gradcheck` found a gradient that central differences do not confirm; `report` has all the numbers. */
+export class GradientMismatchError extends OdeError {
+  override name = 'GradientMismatchError';
+
+  constructor(
+    message: string,
+    readonly report: GradcheckReport,
+  ) {
+    super(message);
+  }
 }
 
 /**

@@ -45,6 +45,12 @@ const owners: Record<string, string> = {
       (name) => [name, 'odeintAdjoint and odeintVjp; call one of those'],
     ),
   ),
+  ...Object.fromEntries(
+    names('modes loss samples seed gradRtol gradAtol print').map((name) => [
+      name,
+      'gradcheck, which checks gradients; call that',
+    ]),
+  ),
 };
 
 /** What torchdiffeq has and this package has not. */

@@ -101,6 +101,14 @@ export function tensorsIn(value: unknown): Tensor[] {
   return isRecord(value) ? Object.values(value).flatMap(tensorsIn) : [];
 }
 
+/** The same with its float32 tensors replaced: what {@link tensorsIn} finds, at the same places. */
+export function mapTensors(value: unknown, map: (tensor: Tensor) => Tensor): unknown {
+  if (isTensor(value)) return value.dtype === 'float32' ? map(value) : value;
+  if (Array.isArray(value)) return value.map((part) => mapTensors(part, map));
+  if (!isRecord(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, mapTensors(part, map)]));
+}
+
 function mismatch(path: string, part: unknown, expected: string): InvalidArgumentError {
   const hint = isPromiseLike(part)
     ? 'The vector field must be synchronous: make it a plain function, not an async one.'

@@ -1,17 +1,20 @@
 """Writes the reference numbers of the tests, by programs that are not ours.
 
     pip install -r requirements.txt
-    python generate.py               # a minute; writes the five JSON files beside this script
+    python generate.py               # a minute; writes the first five JSON files beside this script
+    python spiral.py                 # ten minutes; writes the last
 
 problems.json      reference states of initial value problems         (problems.py, solutions.py)
 scipy_errors.json  errors and evaluations of scipy's solvers on them   (solutions.py)
 fixed_grid.json    one step per grid interval, for every tableau       (fixed_grid.py)
 adjoint.json       gradients of a sum of outputs                       (adjoint.py)
 adjoint_nfe.json   evaluations of func for such gradients              (adjoint_nfe.py)
+spiral.json        a training by torchdiffeq, weights and losses       (spiral.py)
 """
 
 import json
 import platform
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -37,7 +40,7 @@ def text(value, indent=""):
 def write(name, content):
     versions = {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}}
     path = Path(__file__).with_name(name)
-    path.write_text(text({"generated": {"by": "generate.py", **versions}, **content}) + "\n")
+    path.write_text(text({"generated": {"by": Path(sys.argv[0]).name, **versions}, **content}) + "\n")
 
 
 if __name__ == "__main__":
