@@ -106,7 +106,7 @@ export function backsolve(
           ],
           drift:
             end.y.length > 0
-              ? [relativeDistance(end.y, rowsOf(states, i - 1).slice(0, n), Math.max(...problem.atol))]
+              ? [relativeDistance(end.y, rowsOf(states, i - 1).slice(0, n), y, Math.max(...problem.atol))]
               : [],
         };
       });

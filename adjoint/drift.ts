@@ -11,22 +11,39 @@ import { warnOnce } from '../src/core/warn.js';
  * what the tolerance resolves, is measured by these.
  */
 const shareOfLeaf = 0.1;
+/* A solution may start at rest: this part of its size elsewhere counts for 0. */
+const shareOfSolution = 0.01;
 const multipleOfTolerance = 1e4;
 
-/** The largest `|a - b| / |b|`, where `|b|` counts as a tenth of its leaf's maximum at least, and as `1e4 atol`. */
-export function relativeDistance(a: readonly Tensor[], b: readonly Tensor[], atol: number): Tensor {
+/**
+ * The largest `|a - b| / |b|`, where `|b|` counts as a tenth of its leaf's maximum at least, and as `1e4 atol`.
+ * `elsewhere` are the same leaves at other times.
+ */
+export function relativeDistance(
+  a: readonly Tensor[],
+  b: readonly Tensor[],
+  elsewhere: readonly Tensor[],
+  atol: number,
+): Tensor {
   const distances = a.map((leaf, i) => {
     const size = abs(b[i]);
-    const least = maximum(mul(max(size), shareOfLeaf), multipleOfTolerance * atol);
+    const own = maximum(mul(max(size), shareOfLeaf), mul(max(abs(elsewhere[i])), shareOfSolution));
+    const least = maximum(own, multipleOfTolerance * atol);
     return max(div(abs(sub(leaf, b[i])), maximum(size, least)));
   });
   return max(stack(distances));
 }
 
 /** The same of plain numbers. */
-export function plainDistance(a: Float64Array, b: Float64Array, atol: number): number {
-  const largest = b.reduce((most, x) => worse(most, Math.abs(x)), 0);
-  const least = Math.max(shareOfLeaf * largest, multipleOfTolerance * atol);
+export function plainDistance(
+  a: Float64Array,
+  b: Float64Array,
+  elsewhere: Float64Array,
+  atol: number,
+): number {
+  const largest = (values: Float64Array) => values.reduce((most, x) => worse(most, Math.abs(x)), 0);
+  const own = Math.max(shareOfLeaf * largest(b), shareOfSolution * largest(elsewhere));
+  const least = Math.max(own, multipleOfTolerance * atol);
   return a.reduce((most, x, i) => worse(most, Math.abs(x - b[i]) / Math.max(Math.abs(b[i]), least)), 0);
 }
 

@@ -85,7 +85,12 @@ function reversibleMode(
       if (start !== null) {
         const space = sweep.system.space as TensorSpace;
         const drift = tidy(() =>
-          relativeDistance(space.unpack(start), rowsOf(states, 0).slice(0, leaves), Math.max(...atol)),
+          relativeDistance(
+            space.unpack(start),
+            rowsOf(states, 0).slice(0, leaves),
+            states.slice(0, leaves),
+            Math.max(...atol),
+          ),
         );
         reportDrift('reversible', drift.dataSync()[0], Math.max(...rtol));
       }

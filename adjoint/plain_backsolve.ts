@@ -49,7 +49,11 @@ export function plainBacksolve(
     const end = backOneInterval(problem, i, outputs[i].subarray(0, size), adjoint, toArgs, nextStep);
     nextStep = end.nextStep;
     toArgs = end.toArgs;
-    if (end.y) drift = worse(drift, plainDistance(end.y, outputs[i - 1].subarray(0, size), atol));
+    if (end.y)
+      drift = worse(
+        drift,
+        plainDistance(end.y, outputs[i - 1].subarray(0, size), outputs[i].subarray(0, size), atol),
+      );
     // The first cotangent is added by the caller, who needs a(t0) without it.
     adjoint = adjoint.map((a, j) => (j < size ? end.a[j] : a) + (i > 1 ? cotangents[i - 1][j] : 0));
   }
@@ -57,8 +61,8 @@ export function plainBacksolve(
   return { atStart: adjoint, toArgs };
 }
 
-/* Of one number for all components, or one for each. */
-function largestTolerance(tolerance: unknown, fallback: number): number {
+/** The largest tolerance, of one number for all components, or one for each. */
+export function largestTolerance(tolerance: unknown, fallback: number): number {
   if (tolerance === undefined) return fallback;
   return typeof tolerance === 'number' ? tolerance : Math.max(...Array.from(tolerance as ArrayLike<number>));
 }

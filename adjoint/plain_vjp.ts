@@ -9,7 +9,8 @@ import type { AdjointOptions, Mode } from './adjoint_options.js';
 import { adjointOf } from './adjoint_of.js';
 import { backwardSolve, type BackwardSolve } from './backward_options.js';
 import { recordSolve, retraceSolve, reverseSolve, type Recording, type Sweep } from './checkpoint.js';
-import { plainBacksolve } from './plain_backsolve.js';
+import { plainDistance, reportDrift } from './drift.js';
+import { largestTolerance, plainBacksolve } from './plain_backsolve.js';
 import { productsOf, type PlainVjp, type Products } from './plain_products.js';
 import { RecordedTrajectory } from './trajectory.js';
 
@@ -140,7 +141,7 @@ function plainGradients(solved: Solved, cotangents: readonly Float64Array[]): Pl
 
 /* a(t0) without the first cotangent, that of the quadratures behind it. */
 function discrete(
-  { problem, times, recording, outputs, how, size }: Solved,
+  { problem, times, recording, outputs, how, back, size }: Solved,
   system: Sweep<Float64Array>['system'],
   products: Products,
   cotangents: readonly Float64Array[],
@@ -161,8 +162,17 @@ function discrete(
       dispose: () => undefined,
     }),
   };
-  const lambda = how.mode === 'reversible' ? retraceSolve(sweep).lambda : reverseSolve(sweep);
-  return lambda ?? new Float64Array(outputs[0].length);
+  const zero = new Float64Array(outputs[0].length);
+  if (how.mode !== 'reversible') return reverseSolve(sweep) ?? zero;
+  const { lambda, start } = retraceSolve(sweep);
+  if (start) {
+    const [was, first, last] = [start, outputs[0], outputs[outputs.length - 1]].map((y) =>
+      y.subarray(0, size),
+    );
+    const drift = plainDistance(was, first, last, largestTolerance(back.atol, 1e-9));
+    reportDrift('reversible', drift, largestTolerance(back.rtol, 1e-7));
+  }
+  return lambda ?? zero;
 }
 
 function continuous(

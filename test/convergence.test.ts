@@ -6,6 +6,7 @@ import { expect } from 'chai';
 import { iterate, odeint, odeintDense, type DenseSolution, type PlainOptions } from 'tfjs-diffeq';
 import * as solvers from 'tfjs-diffeq/solvers';
 import { rungeKuttaMethods } from './methods.js';
+import { slope } from './slope.js';
 
 const tableaus = Object.values(solvers).filter(
   (value): value is solvers.ButcherTableau & { name: solvers.MethodName } =>
@@ -33,15 +34,6 @@ const stepCounts: Record<number, number[]> = {
   5: [12, 16, 24, 32],
   8: [6, 8, 12, 16],
 };
-
-/** Slope of log(error) over log(h), by least squares. */
-function slope(counts: readonly number[], error: (n: number) => number): number {
-  const x = counts.map((n) => -Math.log(n));
-  const y = counts.map((n) => Math.log(error(n)));
-  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
-  const [mx, my] = [mean(x), mean(y)];
-  return mean(x.map((xi, i) => (xi - mx) * (y[i] - my))) / mean(x.map((xi) => (xi - mx) ** 2));
-}
 
 const distance = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
   Math.max(...Array.from(a, (value, i) => Math.abs(value - b[i])));

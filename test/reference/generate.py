@@ -1,7 +1,7 @@
 """Writes the reference numbers of the tests, by programs that are not ours.
 
     pip install -r requirements.txt
-    python generate.py               # a minute; writes the first five JSON files beside this script
+    python generate.py               # a minute; writes the JSON files beside this script but the last
     python spiral.py                 # ten minutes; writes the last
 
 problems.json      reference states of initial value problems         (problems.py, solutions.py)
@@ -9,6 +9,7 @@ scipy_errors.json  errors and evaluations of scipy's solvers on them   (solution
 fixed_grid.json    one step per grid interval, for every tableau       (fixed_grid.py)
 adjoint.json       gradients of a sum of outputs                       (adjoint.py)
 adjoint_nfe.json   evaluations of func for such gradients              (adjoint_nfe.py)
+reversible.json    steps of reversible Heun and of velocity Verlet     (reversible.py)
 spiral.json        a training by torchdiffeq, weights and losses       (spiral.py)
 """
 
@@ -21,6 +22,7 @@ from pathlib import Path
 from adjoint import adjoint
 from adjoint_nfe import adjoint_nfe
 from fixed_grid import fixed_grid
+from reversible import reversible
 from solutions import problems, scipy_errors
 
 PACKAGES = ["numpy", "scipy", "mpmath", "torch", "torchdiffeq", "diffrax", "jax"]
@@ -50,3 +52,4 @@ if __name__ == "__main__":
     write("fixed_grid.json", fixed_grid())
     write("adjoint.json", adjoint())
     write("adjoint_nfe.json", adjoint_nfe())
+    write("reversible.json", reversible())
