@@ -1,4 +1,4 @@
-import { concat, engine, reshape, zerosLike, type Tensor } from '@tensorflow/tfjs-core';
+import { concat, engine, reshape, zerosLike, type Scalar, type Tensor } from '@tensorflow/tfjs-core';
 import { resolveMethod } from '../solvers/index.js';
 import type { AnyOptions } from '../src/core/build_problem.js';
 import { describe, InvalidArgumentError, MissingGradientError, type SolveStats } from '../src/core/errors.js';
@@ -12,8 +12,11 @@ import { readTimes, type TimeGrid } from '../src/core/times.js';
 import { flattenTree, isTensor, unflattenTree, type TensorTree, type TreeOf } from '../src/core/tree.js';
 import type { QuadratureOptions, TensorFunc, TensorOptions, TreeLike } from '../src/core/types.js';
 import { requireGradients } from '../src/core/vjp.js';
+import type { TensorEventFunc } from '../src/core/events.js';
+import { eventSolution, hasEvent, type AnyEventOptions, type EventSolveOptions } from '../src/event_solve.js';
 import { outputOf, solveGrid, solveGridSync } from '../src/odeint_with.js';
 import {
+  adjointNames,
   findParameters,
   forwardOptions,
   planAdjoint,
@@ -57,13 +60,43 @@ export function odeintAdjoint<Y extends TreeOf<Y>, Q extends TreeOf<Q>, Args = u
   t: TimeGrid,
   options: QuadratureOptions<Y, Q, Args> & AdjointOptions,
 ): [TreeLike<Y>, TreeLike<Q>];
+export function odeintAdjoint<Y extends TreeOf<Y>, Args = unknown>(
+  func: TensorFunc<Y, Args>,
+  y0: Y,
+  t: TimeGrid,
+  options: TensorOptions<Y, Args> & AdjointOptions & EventSolveOptions<TensorEventFunc<Y, Args>>,
+): [Scalar, TreeLike<Y>];
 export function odeintAdjoint(
   func: unknown,
   y0: unknown,
   t: unknown,
-  options: AnyOptions & AdjointOptions = {},
+  options: AnyEventOptions & AdjointOptions = {},
 ): unknown {
-  return solveAdjoint(func, y0, t, options).output;
+  checkOptionsRecord(options);
+  if (!hasEvent(options)) return solveAdjoint(func, y0, t, options).output;
+  refusePlain(y0);
+  const stepper = resolveMethod(options.method);
+  const inBackward = Object.fromEntries(
+    Object.entries(options).filter(([name]) => (adjointNames as readonly string[]).includes(name)),
+  );
+  const forward = forwardOptions(options);
+  return eventSolution(
+    stepper,
+    func,
+    y0,
+    t,
+    forward,
+    (start, times, rest) => solveAdjoint(func, start, times, { ...rest, ...inBackward }).output,
+    solveNames,
+  );
+}
+
+function refusePlain(y0: unknown): void {
+  if (!isPlainState(y0)) return;
+  throw new InvalidArgumentError(
+    `y0 is ${describe(y0)}; odeintAdjoint differentiates tensors: wrap it with tf.tensor1d(y0). Plain numbers have no ` +
+      'tape; differentiate them with odeintVjp.',
+  );
 }
 
 /** What `odeintAdjoint` returns, with the counters of the forward solve. */
@@ -73,12 +106,7 @@ export function solveAdjoint(
   t: unknown,
   options: AnyOptions & AdjointOptions,
 ): { output: unknown; stats: SolveStats } {
-  if (isPlainState(y0)) {
-    throw new InvalidArgumentError(
-      `y0 is ${describe(y0)}; odeintAdjoint differentiates tensors: wrap it with tf.tensor1d(y0). Plain numbers have no ` +
-        'tape; solve them with odeint.',
-    );
-  }
+  refusePlain(y0);
   checkOptionsRecord(options);
   const forward = forwardOptions(options);
   const stepper = resolveMethod(forward.method);

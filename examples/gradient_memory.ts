@@ -2,7 +2,7 @@
  * How much memory a gradient takes: the most tensors and bytes that tfjs held during one, for 10 to 10000 steps of rk4 and
  * every way to differentiate them. docs/gradients.md has the table and the picture.
  *
- * Run it with `npm run example gradient_memory`; `-- --full` adds the one measurement that takes a minute or more.
+ * Run it with `npm run example gradient_memory`.
  */
 import * as Plot from '@observablehq/plot';
 import * as tf from '@tensorflow/tfjs';
@@ -13,12 +13,11 @@ import { colors, savePlot, type Figure, type LegendEntry, type Panel } from './l
 
 const { description } = await embeddedBackend('cpu');
 const started = performance.now();
-const full = process.argv.includes('--full');
 
 /** A way to differentiate; no options: `odeint` under tfjs's tape. */
 interface Way {
   name: string;
-  adjoint?: AdjointOptions;
+  adjoint?: AdjointOptions & { method?: 'reversible_heun' };
   color: string;
   dash?: string;
 }
@@ -28,6 +27,7 @@ const ways: Way[] = [
   { name: 'interpolating', adjoint: { adjoint: 'interpolating' }, color: colors.orange, dash: '7 4' },
   { name: 'checkpoints: 10', adjoint: { adjoint: 'checkpoint', checkpoints: 10 }, color: colors.purple },
   { name: 'backsolve', adjoint: { adjoint: 'backsolve' }, color: colors.green, dash: '7 4' },
+  { name: 'reversible', adjoint: { adjoint: 'reversible', method: 'reversible_heun' }, color: colors.ink },
 ];
 const counts = [10, 100, 1000, 10000];
 
@@ -66,7 +66,7 @@ function print(measured: Measurement[]): void {
     for (const way of ways) {
       const cells = counts.map((steps) => {
         const found = lookUp(way, steps);
-        return (found ? show(found) : 'with --full').padStart(13);
+        return (found ? show(found) : '').padStart(13);
       });
       console.log(`  ${way.name.padEnd(32)}${cells.join('')}`);
     }
@@ -120,14 +120,13 @@ function picture(measured: Measurement[]): Figure {
       ],
     ],
     caption:
-      'rk4, y\u2032 = tanh(y w + b), 8 states of 16 float32 numbers; counted during forward and backward pass.',
+      'rk4 (reversible: reversible_heun), y\u2032 = tanh(y w + b), 8 states of 16 float32 numbers; forward and backward pass.',
   };
 }
 
 console.log(`backend: ${description}`);
 const plan = counts.flatMap((steps) => ways.map((way) => ({ way, steps })));
-const quick = plan.filter(({ way, steps }) => full || !(way.adjoint?.checkpoints && steps === 10000));
-const measured = quick.map(({ way, steps }) => {
+const measured = plan.map(({ way, steps }) => {
   console.log(`measuring ${way.name}, ${steps} steps`);
   return measure(way, steps);
 });

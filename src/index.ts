@@ -11,7 +11,14 @@ export { repairGradients, restoreStockGradients };
 export { odeint, odeintAsync } from './odeint.js';
 export { odeintWith } from './odeint_with.js';
 export { odeintDense, odeintDenseAsync, type DenseSolution } from './dense.js';
-export { solve, solveAsync, type Solution, type SolveOnlyOptions, type SolveStatus } from './solve.js';
+export {
+  solve,
+  solveAsync,
+  type Solution,
+  type SolveOnlyOptions,
+  type SolveStatus,
+  type WatchOptions,
+} from './solve.js';
 export {
   iterate,
   iterateAsync,
@@ -39,6 +46,22 @@ export {
   type SolutionVjp,
   type TensorGradients,
 } from '../adjoint/index.js';
+export {
+  odeintEvent,
+  odeintEventAsync,
+  odeintHybrid,
+  odeintHybridAsync,
+  terminateAtSteadyState,
+  type EventInterface,
+  type HybridEvent,
+  type HybridOptions,
+  type HybridRecord,
+  type HybridSolution,
+  type SteadyStateOptions,
+} from '../events/index.js';
+export type { EventRecord } from './odeint_with.js';
+export type { EventSolveOptions } from './event_solve.js';
+export type { Direction, EventOption, PlainEventFunc, TensorEventFunc } from './core/events.js';
 export { fromLayer, type LayerLike } from './core/from_layer.js';
 export { ButcherTableau, ExplicitRungeKutta, methodNames, type TableauData } from '../solvers/index.js';
 export type { Stepper, StepState } from './core/stepper.js';

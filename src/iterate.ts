@@ -2,6 +2,7 @@
 import { resolveMethod } from '../solvers/index.js';
 import type { AnyOptions } from './core/build_problem.js';
 import { describe, InvalidArgumentError, type SolveStats } from './core/errors.js';
+import type { PlainEventFunc, TensorEventFunc } from './core/events.js';
 import { AcceptedStep, integrate } from './core/integrate.js';
 import { prepare, type AnyPrepared } from './core/prepare.js';
 import { answerAsync, answerSync, breather } from './core/reading.js';
@@ -17,6 +18,8 @@ import type {
   TreeLike,
 } from './core/types.js';
 import { refuseTape } from './odeint.js';
+import { watchFor, type EventRecord } from './odeint_with.js';
+import { readWatch, watchNames, type WatchOptions } from './solve.js';
 
 /** One accepted step of `iterate`. */
 export interface Step<Y> {
@@ -30,6 +33,8 @@ export interface Step<Y> {
   readonly errorNorm: number | null;
   /** Counters so far. */
   readonly stats: SolveStats;
+  /** Events in the step, in the order of travel; a terminal one, the last step's, is its end. Their states are yours. */
+  readonly events: readonly EventRecord<Y>[];
   /** State at a time inside the step; belongs to the caller. */
   interpolate(t: number): Y;
   /** A copy of `y` that belongs to the caller. */
@@ -37,7 +42,7 @@ export interface Step<Y> {
 }
 
 /** The interval of `iterate`: without `t1` it has no end. */
-export interface IterateInterval {
+export interface IterateInterval<EventFn = never> extends WatchOptions<EventFn> {
   t0: number;
   /** Default Infinity. */
   t1?: number;
@@ -71,17 +76,17 @@ export type AsyncStepIterator<Y> = AsyncGenerator<Step<Y>, void, void> & {
 export function iterate<Y extends TreeOf<Y>, Args = unknown>(
   func: TensorFunc<Y, Args>,
   y0: Y,
-  options: TensorOptions<Y, Args> & IterateInterval,
+  options: TensorOptions<Y, Args> & IterateInterval<TensorEventFunc<Y, Args>>,
 ): StepIterator<TreeLike<Y>>;
 export function iterate<Args = unknown>(
   func: InPlaceFunc<Args>,
   y0: PlainState,
-  options: InPlaceOptions<Args> & IterateInterval,
+  options: InPlaceOptions<Args> & IterateInterval<PlainEventFunc<Args>>,
 ): StepIterator<Float64Array>;
 export function iterate<Args = unknown>(
   func: PlainFunc<Args>,
   y0: PlainState,
-  options: PlainOptions<Args> & IterateInterval,
+  options: PlainOptions<Args> & IterateInterval<PlainEventFunc<Args>>,
 ): StepIterator<Float64Array>;
 export function iterate(
   func: unknown,
@@ -100,17 +105,17 @@ export function iterate(
 export function iterateAsync<Y extends TreeOf<Y>, Args = unknown>(
   func: TensorFunc<Y, Args>,
   y0: Y,
-  options: TensorOptions<Y, Args> & IterateInterval,
+  options: TensorOptions<Y, Args> & IterateInterval<TensorEventFunc<Y, Args>>,
 ): AsyncStepIterator<TreeLike<Y>>;
 export function iterateAsync<Args = unknown>(
   func: InPlaceFunc<Args>,
   y0: PlainState,
-  options: InPlaceOptions<Args> & IterateInterval,
+  options: InPlaceOptions<Args> & IterateInterval<PlainEventFunc<Args>>,
 ): AsyncStepIterator<Float64Array>;
 export function iterateAsync<Args = unknown>(
   func: PlainFunc<Args>,
   y0: PlainState,
-  options: PlainOptions<Args> & IterateInterval,
+  options: PlainOptions<Args> & IterateInterval<PlainEventFunc<Args>>,
 ): AsyncStepIterator<Float64Array>;
 export function iterateAsync(
   func: unknown,
@@ -121,7 +126,7 @@ export function iterateAsync(
   return disposable(stepsOfAsync(prepareInterval(func, y0, options)), 'asyncDispose');
 }
 
-function prepareInterval(func: unknown, y0: unknown, options: AnyOptions & IterateInterval): AnyPrepared {
+function prepareInterval(func: unknown, y0: unknown, options: AnyOptions & IterateInterval): Walk {
   const { t0, t1 = Infinity } = options ?? {};
   if (typeof t0 !== 'number' || !Number.isFinite(t0)) {
     throw new InvalidArgumentError(
@@ -131,17 +136,27 @@ function prepareInterval(func: unknown, y0: unknown, options: AnyOptions & Itera
   if (typeof t1 !== 'number' || Number.isNaN(t1) || t1 === t0) {
     throw new InvalidArgumentError(`t1 is ${describe(t1)}; expected a number other than t0, or Infinity.`);
   }
-  return prepare(resolveMethod(options.method), func, y0, Float64Array.of(t0, t1), options, ['t0', 't1']);
+  const names = ['t0', 't1', ...watchNames];
+  const { watching, recorded } = watchFor(readWatch(options));
+  const stepper = resolveMethod(options.method);
+  const prepared = prepare(stepper, func, y0, Float64Array.of(t0, t1), options, names, watching);
+  return { prepared, recorded: () => recorded(prepared) };
+}
+
+/** An interval to walk over, and the events of the step at hand. */
+interface Walk {
+  prepared: AnyPrepared;
+  recorded: () => EventRecord<unknown>[];
 }
 
 /* Nothing is allocated before the first next(), so an iterator that is never started holds nothing. */
-function* stepsOf(prepared: AnyPrepared): Generator<Step<unknown>, void, void> {
+function* stepsOf({ prepared, recorded }: Walk): Generator<Step<unknown>, void, void> {
   const loop = integrate(prepared.problem);
   try {
     for (let next = loop.next(); !next.done;) {
       const { value } = next;
       if (value instanceof AcceptedStep) {
-        yield* lendStep(prepared, value);
+        yield* lendStep(prepared, value, recorded());
         next = loop.next();
       } else {
         next = loop.next(answerSync(value));
@@ -152,14 +167,14 @@ function* stepsOf(prepared: AnyPrepared): Generator<Step<unknown>, void, void> {
   }
 }
 
-async function* stepsOfAsync(prepared: AnyPrepared): AsyncGenerator<Step<unknown>, void, void> {
+async function* stepsOfAsync({ prepared, recorded }: Walk): AsyncGenerator<Step<unknown>, void, void> {
   const loop = integrate(prepared.problem);
   const breathe = breather();
   try {
     for (let next = loop.next(); !next.done;) {
       const { value } = next;
       if (value instanceof AcceptedStep) {
-        yield* lendStep(prepared, value);
+        yield* lendStep(prepared, value, recorded());
         await breathe();
         next = loop.next();
       } else {
@@ -174,6 +189,7 @@ async function* stepsOfAsync(prepared: AnyPrepared): AsyncGenerator<Step<unknown
 function* lendStep(
   prepared: AnyPrepared,
   accepted: AcceptedStep<unknown>,
+  events: readonly EventRecord<unknown>[],
 ): Generator<Step<unknown>, void, void> {
   const { problem } = prepared;
   const { view, end } = prepared.lend(accepted.y1);
@@ -191,6 +207,7 @@ function* lendStep(
       h: t1 - t0,
       y: view,
       errorNorm,
+      events,
       stats: { ...problem.system.stats },
       keep: () => copy(() => prepared.copyOut(accepted.y1)),
       interpolate: (t) =>

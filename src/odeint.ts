@@ -1,6 +1,8 @@
 import { resolveMethod } from '../solvers/index.js';
+import type { Scalar } from '@tensorflow/tfjs-core';
 import type { AnyOptions } from './core/build_problem.js';
 import { MissingGradientError } from './core/errors.js';
+import type { PlainEventFunc, TensorEventFunc } from './core/events.js';
 import { withTimes } from './core/held.js';
 import { checkOptionsRecord } from './core/options.js';
 import { runAsync } from './core/reading.js';
@@ -19,6 +21,14 @@ import type {
   TensorOptions,
   TreeLike,
 } from './core/types.js';
+import {
+  eventOutput,
+  eventSolution,
+  hasEvent,
+  solveToEvent,
+  type AnyEventOptions,
+  type EventSolveOptions,
+} from './event_solve.js';
 import { outputOf, solveGrid, solveGridSync, type GridRun, type GridSolution } from './odeint_with.js';
 
 /**
@@ -32,11 +42,13 @@ import { outputOf, solveGrid, solveGridSync, type GridRun, type GridSolution } f
  * @param y0 Initial state: a float32 tensor, a tree of them (arrays, records), or a `number[]` / `Float64Array`, which
  *   is solved in float64 without tfjs.
  * @param t Output times, strictly increasing or decreasing, beginning with that of `y0`.
- * @param options Method, tolerances and everything else; unknown names throw.
- * @returns The structure of `y0` with a leading time axis, `[T, ...shape]`; for plain numbers T `Float64Array`s.
+ * @param options Method, tolerances and everything else; unknown names throw. With `eventFn` the solve ends at its first
+ *   root: only `t[0]` and the direction of `t` count then, and `maxTime` bounds the search.
+ * @returns The structure of `y0` with a leading time axis, `[T, ...shape]`; for plain numbers T `Float64Array`s. With
+ *   `quadrature` `[ys, qs]`; with `eventFn` `[eventT, ys]`, where `ys` are the states at `t[0]` and at the event.
  * @throws {@link InvalidArgumentError} for input that cannot be used; {@link MaxStepsError},
- *   {@link StepUnderflowError}, {@link NonFiniteStateError} when the solve fails; {@link AbortedError} when its signal
- *   is triggered.
+ *   {@link StepUnderflowError}, {@link NonFiniteStateError} when the solve fails; {@link NoEventError} when `eventFn` has
+ *   no root; {@link AbortedError} when its signal is triggered.
  *
  * @example
  * ```ts
@@ -57,6 +69,18 @@ export function odeint<Y extends TreeOf<Y>, Q extends TreeOf<Q>, Args = unknown>
   t: TimeGrid,
   options: QuadratureOptions<Y, Q, Args>,
 ): [TreeLike<Y>, TreeLike<Q>];
+export function odeint<Y extends TreeOf<Y>, Args = unknown>(
+  func: TensorFunc<Y, Args>,
+  y0: Y,
+  t: TimeGrid,
+  options: TensorOptions<Y, Args> & EventSolveOptions<TensorEventFunc<Y, Args>>,
+): [Scalar, TreeLike<Y>];
+export function odeint<Args = unknown>(
+  func: PlainFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options: PlainOptions<Args> & EventSolveOptions<PlainEventFunc<Args>>,
+): [number, Float64Array[]];
 export function odeint<Args = unknown>(
   func: InPlaceFunc<Args>,
   y0: PlainState,
@@ -77,7 +101,11 @@ export function odeint<Args = unknown>(
 ): Float64Array[];
 export function odeint(func: unknown, y0: unknown, t: unknown, options: AnyOptions = {}): unknown {
   checkOptionsRecord(options);
-  return outputOf(solveGridSync(resolveMethod(options.method), func, y0, t, options));
+  const stepper = resolveMethod(options.method);
+  if (!hasEvent(options)) return outputOf(solveGridSync(stepper, func, y0, t, options));
+  return eventSolution(stepper, func, y0, t, options, (start, times, rest) =>
+    outputOf(solveGridSync(stepper, func, start, times, rest)),
+  );
 }
 
 /**
@@ -101,6 +129,18 @@ export function odeintAsync<Y extends TreeOf<Y>, Q extends TreeOf<Q>, Args = unk
   t: TimeGrid,
   options: QuadratureOptions<Y, Q, Args>,
 ): Promise<[TreeLike<Y>, TreeLike<Q>]>;
+export function odeintAsync<Y extends TreeOf<Y>, Args = unknown>(
+  func: TensorFunc<Y, Args>,
+  y0: Y,
+  t: TimeGrid,
+  options: TensorOptions<Y, Args> & EventSolveOptions<TensorEventFunc<Y, Args>>,
+): Promise<[Scalar, TreeLike<Y>]>;
+export function odeintAsync<Args = unknown>(
+  func: PlainFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options: PlainOptions<Args> & EventSolveOptions<PlainEventFunc<Args>>,
+): Promise<[number, Float64Array[]]>;
 export function odeintAsync<Args = unknown>(
   func: InPlaceFunc<Args>,
   y0: PlainState,
@@ -126,7 +166,21 @@ export function odeintAsync(
   options: AnyOptions = {},
 ): Promise<unknown> {
   refuseTape('odeintAsync', 'odeint');
-  return solveGridAsync(func, y0, t, options).then(outputOf);
+  if (!hasEvent(options)) return solveGridAsync(func, y0, t, options).then(outputOf);
+  return eventLater(func, y0, t, options);
+}
+
+async function eventLater(
+  func: unknown,
+  y0: unknown,
+  t: unknown,
+  options: AnyEventOptions,
+): Promise<unknown> {
+  checkOptionsRecord(options);
+  const stepper = resolveMethod(options.method);
+  return withTimes(t, y0, async (times, start) =>
+    eventOutput(await runAsync(solveToEvent(stepper, func, start, times, options, [], true))),
+  );
 }
 
 /** Like `solveGridSync`, awaiting what is read. */

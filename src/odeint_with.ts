@@ -1,12 +1,15 @@
 import { add, tidy, type Tensor, type Tensor1D } from '@tensorflow/tfjs-core';
+import { EventWatch } from '../events/locate.js';
 import { stepperOf } from '../solvers/stepper_of.js';
 import type { ButcherTableau } from '../solvers/tableau.js';
 import type { AnyOptions } from './core/build_problem.js';
 import { collect, type Collected } from './core/collect.js';
 import { describe, InvalidArgumentError, type SolveStats } from './core/errors.js';
+import type { EventPlan } from './core/events.js';
+import { isPlainState } from './core/float64_kind.js';
 import { verifyGradients } from './core/gradient_repair.js';
 import { checkOptionsRecord } from './core/options.js';
-import { prepare, type AnyPrepared } from './core/prepare.js';
+import { prepare, type AnyPrepared, type Watching } from './core/prepare.js';
 import type { Reading } from './core/reading.js';
 import { runSync } from './core/reading.js';
 import type { Stepper } from './core/stepper.js';
@@ -38,6 +41,23 @@ export interface GridSolution {
   t: Float64Array;
   failure: Collected<unknown>['failure'];
   stats: SolveStats;
+  /** The events that were found, the one that ended the solve last. */
+  events: EventRecord<unknown>[];
+}
+
+/** An event of a solve. */
+export interface EventRecord<Y> {
+  /** When it occurred. */
+  t: number;
+  /** The state there, which belongs to the caller. */
+  y: Y;
+  /** Its place among `events`. */
+  index: number;
+  name: string;
+  /** Whether it ended the solve. */
+  terminal: boolean;
+  /** Which components of its `eventFn` crossed zero. */
+  mask: boolean[];
 }
 
 /** How a grid of times is solved. */
@@ -46,6 +66,8 @@ export interface GridRun {
   breathing?: boolean;
   /** Further option names of the entry point. */
   extraOptions?: readonly string[];
+  /** What to watch for. */
+  events?: EventPlan | null;
 }
 
 /** Solves on a grid of times; the driver of the caller answers the reads. */
@@ -58,7 +80,9 @@ export function solveGrid(
   run: GridRun = {},
 ): Reading<GridSolution> {
   const names = ['quadrature', ...(run.extraOptions ?? [])];
-  return solvePrepared(prepare(stepper, func, y0, times, options, names), times, run);
+  const { watching, recorded } = watchFor(run.events ?? null);
+  const prepared = prepare(stepper, func, y0, times, options, names, watching);
+  return solvePrepared(prepared, times, run, () => recorded(prepared));
 }
 
 /** What a solve returns: the states, or with quadratures both. */
@@ -67,11 +91,27 @@ export function outputOf({ y, quadratures }: GridSolution): unknown {
 }
 
 /* A function of its own: each generator function made anew costs the engine several times a short solve. */
-function* solvePrepared(prepared: AnyPrepared, times: Float64Array, run: GridRun): Reading<GridSolution> {
+function* solvePrepared(
+  prepared: AnyPrepared,
+  times: Float64Array,
+  { keepGoing, breathing }: GridRun,
+  recorded: () => EventRecord<unknown>[],
+): Reading<GridSolution> {
   const { problem } = prepared;
-  const { states, failure } = yield* collect(problem, times, run);
+  const { space } = problem;
+  const events: EventRecord<unknown>[] = [];
+  const onStep = (): void => void events.push(...recorded());
+  let collected: Collected<unknown>;
+  try {
+    collected = yield* collect(problem, times, { keepGoing, breathing, onStep });
+  } catch (error) {
+    for (const { y } of events) disposeTree(y);
+    throw error;
+  }
+  const { states, failure } = collected;
   try {
     return {
+      events,
       y: prepared.stack(states),
       quadratures: prepared.stackQuadratures(states),
       t: times.slice(0, states.length),
@@ -79,8 +119,38 @@ function* solvePrepared(prepared: AnyPrepared, times: Float64Array, run: GridRun
       stats: problem.system.stats,
     };
   } finally {
-    for (const state of states) problem.space.release(problem.space.adopt(state));
+    for (const state of states) space.release(space.adopt(state));
   }
+}
+
+/** A watch for a plan, and what takes the events of the step at hand from it. */
+export function watchFor(plan: EventPlan | null): {
+  watching: Watching | null;
+  recorded: (prepared: AnyPrepared) => EventRecord<unknown>[];
+} {
+  if (!plan) return { watching: null, recorded: () => [] };
+  let watch!: EventWatch<unknown>;
+  return {
+    watching: {
+      events: plan.events,
+      watch: (values, plain) => (watch = new EventWatch(plan, values, plain)),
+    },
+    recorded: (prepared) => recordEvents(prepared, watch),
+  };
+}
+
+/* In the caller's structure. */
+function recordEvents(prepared: AnyPrepared, watch: EventWatch<unknown>): EventRecord<unknown>[] {
+  const { space } = prepared.problem;
+  return watch.found.splice(0).map(({ t, y, event, index, mask }) => {
+    const copy = prepared.copyOut(y);
+    space.release(space.adopt(y));
+    return { t, y: copy, index, name: event.name, terminal: event.terminal, mask };
+  });
+}
+
+function disposeTree(y: unknown): void {
+  if (!isPlainState(y)) for (const leaf of flattenTree(y, 'y').leaves) leaf.dispose();
 }
 
 /**

@@ -9,6 +9,14 @@ import {
   type OdeError,
   type SolveStats,
 } from './core/errors.js';
+import {
+  readEventPlan,
+  readEvents,
+  type EventOption,
+  type EventPlan,
+  type PlainEventFunc,
+  type TensorEventFunc,
+} from './core/events.js';
 import { checkOptionsRecord } from './core/options.js';
 import type { TimeGrid } from './core/times.js';
 import type { TreeOf } from './core/tree.js';
@@ -25,30 +33,55 @@ import type {
   TreeLike,
 } from './core/types.js';
 import { refuseTape, solveGridAsync } from './odeint.js';
-import { solveGridSync, type GridSolution } from './odeint_with.js';
+import { solveGridSync, type EventRecord, type GridSolution } from './odeint_with.js';
 
 /** How a solve ended. */
 export type SolveStatus = 'success' | 'event' | 'max-steps' | 'step-underflow' | 'non-finite' | 'aborted';
 
 /** The result of `solve`. */
-export interface Solution<Y> {
+export interface Solution<Ys, Y = unknown> {
   /** The part of the output times that was reached; all of it on success. */
   t: Float64Array;
   /** States at these times, as `odeint` returns them. */
-  y: Y;
+  y: Ys;
   status: SolveStatus;
   /** What the status means here, and what to do about it. */
   message: string;
   stats: SolveStats;
+  /** The events that were found, in the order of travel; empty without the option. */
+  events: EventRecord<Y>[];
+  /** The terminal event that ended the solve, with `status: 'event'`. */
+  event?: EventRecord<Y>;
 }
 
 /** Options only `solve` takes. */
-export interface SolveOnlyOptions {
+export interface SolveOnlyOptions<EventFn = never> extends WatchOptions<EventFn> {
   /** `false` returns the part that was solved, with its status, where an error would be thrown. Default `true`. */
   throwOnFailure?: boolean;
 }
 
-const extraOptions = ['throwOnFailure'];
+/** What a solve watches for on its way. */
+export interface WatchOptions<EventFn = never> {
+  /**
+   * Events to record (or, with `terminal`, to end at): their steps are not disturbed by them. On tensors `eventFn` is
+   * `(t, y, args) => tensor`, on plain numbers `(t, y, args) => number | number[]`.
+   */
+  events?: readonly EventOption<EventFn>[];
+  /** Accuracy of an event's time, in units of `t`. Default 1e-9 for plain numbers, 1e-6 for tensors. */
+  eventTol?: number;
+  /** Parts of each step at whose ends event functions are looked at. Default 8 for plain numbers, 4 for tensors. */
+  eventSamples?: number;
+}
+
+/** Names of these options. */
+export const watchNames = ['events', 'eventTol', 'eventSamples'];
+
+const extraOptions = ['throwOnFailure', ...watchNames];
+
+/** Reads them; `null` where nothing is watched for. */
+export function readWatch(options: WatchOptions): EventPlan | null {
+  return options.events === undefined ? null : readEventPlan(readEvents(options.events), options);
+}
 
 /**
  * `odeint` with an account of how it went.
@@ -56,8 +89,9 @@ const extraOptions = ['throwOnFailure'];
  * @param func The vector field, as for `odeint`.
  * @param y0 Initial state, as for `odeint`.
  * @param t Output times, as for `odeint`.
- * @param options Those of `odeint`, and `throwOnFailure`.
- * @returns Times reached, states, status, message, and counters.
+ * @param options Those of `odeint`, `throwOnFailure`, and `events`: `[{ eventFn, direction, terminal, name }]`.
+ * @returns Times reached, states, status, message, counters, and events. A terminal event ends the solve: `t` is the part
+ *   of the grid before it, and `event` has its time and state. (Events are not differentiable: for that call `odeintEvent`.)
  * @throws As `odeint`. With `throwOnFailure: false` only {@link InvalidArgumentError}, and what `func` throws.
  *
  * @example
@@ -70,32 +104,32 @@ export function solve<Y extends TreeOf<Y>, Args = unknown>(
   func: TensorFunc<Y, Args>,
   y0: Y,
   t: TimeGrid,
-  options?: TensorOptions<Y, Args> & SolveOnlyOptions,
-): Solution<TreeLike<Y>>;
+  options?: TensorOptions<Y, Args> & SolveOnlyOptions<TensorEventFunc<Y, Args>>,
+): Solution<TreeLike<Y>, TreeLike<Y>>;
 export function solve<Y extends TreeOf<Y>, Q extends TreeOf<Q>, Args = unknown>(
   func: TensorFunc<Y, Args>,
   y0: Y,
   t: TimeGrid,
-  options: QuadratureOptions<Y, Q, Args> & SolveOnlyOptions,
-): Solution<TreeLike<Y>> & { quadrature: TreeLike<Q> };
+  options: QuadratureOptions<Y, Q, Args> & SolveOnlyOptions<TensorEventFunc<Y, Args>>,
+): Solution<TreeLike<Y>, TreeLike<Y>> & { quadrature: TreeLike<Q> };
 export function solve<Args = unknown>(
   func: InPlaceFunc<Args>,
   y0: PlainState,
   t: TimeGrid,
-  options: InPlaceOptions<Args> & SolveOnlyOptions,
-): Solution<Float64Array[]>;
+  options: InPlaceOptions<Args> & SolveOnlyOptions<PlainEventFunc<Args>>,
+): Solution<Float64Array[], Float64Array>;
 export function solve<Args = unknown>(
   func: PlainFunc<Args>,
   y0: PlainState,
   t: TimeGrid,
-  options: PlainQuadratureOptions<Args> & SolveOnlyOptions,
-): Solution<Float64Array[]> & { quadrature: Float64Array[] };
+  options: PlainQuadratureOptions<Args> & SolveOnlyOptions<PlainEventFunc<Args>>,
+): Solution<Float64Array[], Float64Array> & { quadrature: Float64Array[] };
 export function solve<Args = unknown>(
   func: PlainFunc<Args>,
   y0: PlainState,
   t: TimeGrid,
-  options?: PlainOptions<Args> & SolveOnlyOptions,
-): Solution<Float64Array[]>;
+  options?: PlainOptions<Args> & SolveOnlyOptions<PlainEventFunc<Args>>,
+): Solution<Float64Array[], Float64Array>;
 export function solve(
   func: unknown,
   y0: unknown,
@@ -103,7 +137,7 @@ export function solve(
   options: AnyOptions & SolveOnlyOptions = {},
 ): Solution<unknown> {
   checkOptionsRecord(options);
-  const run = { extraOptions, keepGoing: keepsGoing(options) };
+  const run = { extraOptions, keepGoing: keepsGoing(options), events: readWatch(options) };
   return describeSolution(solveGridSync(resolveMethod(options.method), func, y0, t, options, run));
 }
 
@@ -117,32 +151,32 @@ export function solveAsync<Y extends TreeOf<Y>, Args = unknown>(
   func: TensorFunc<Y, Args>,
   y0: Y,
   t: TimeGrid,
-  options?: TensorOptions<Y, Args> & SolveOnlyOptions,
-): Promise<Solution<TreeLike<Y>>>;
+  options?: TensorOptions<Y, Args> & SolveOnlyOptions<TensorEventFunc<Y, Args>>,
+): Promise<Solution<TreeLike<Y>, TreeLike<Y>>>;
 export function solveAsync<Y extends TreeOf<Y>, Q extends TreeOf<Q>, Args = unknown>(
   func: TensorFunc<Y, Args>,
   y0: Y,
   t: TimeGrid,
-  options: QuadratureOptions<Y, Q, Args> & SolveOnlyOptions,
-): Promise<Solution<TreeLike<Y>> & { quadrature: TreeLike<Q> }>;
+  options: QuadratureOptions<Y, Q, Args> & SolveOnlyOptions<TensorEventFunc<Y, Args>>,
+): Promise<Solution<TreeLike<Y>, TreeLike<Y>> & { quadrature: TreeLike<Q> }>;
 export function solveAsync<Args = unknown>(
   func: InPlaceFunc<Args>,
   y0: PlainState,
   t: TimeGrid,
-  options: InPlaceOptions<Args> & SolveOnlyOptions,
-): Promise<Solution<Float64Array[]>>;
+  options: InPlaceOptions<Args> & SolveOnlyOptions<PlainEventFunc<Args>>,
+): Promise<Solution<Float64Array[], Float64Array>>;
 export function solveAsync<Args = unknown>(
   func: PlainFunc<Args>,
   y0: PlainState,
   t: TimeGrid,
-  options: PlainQuadratureOptions<Args> & SolveOnlyOptions,
-): Promise<Solution<Float64Array[]> & { quadrature: Float64Array[] }>;
+  options: PlainQuadratureOptions<Args> & SolveOnlyOptions<PlainEventFunc<Args>>,
+): Promise<Solution<Float64Array[], Float64Array> & { quadrature: Float64Array[] }>;
 export function solveAsync<Args = unknown>(
   func: PlainFunc<Args>,
   y0: PlainState,
   t: TimeGrid,
-  options?: PlainOptions<Args> & SolveOnlyOptions,
-): Promise<Solution<Float64Array[]>>;
+  options?: PlainOptions<Args> & SolveOnlyOptions<PlainEventFunc<Args>>,
+): Promise<Solution<Float64Array[], Float64Array>>;
 export function solveAsync(
   func: unknown,
   y0: unknown,
@@ -159,7 +193,7 @@ async function describeAsync(
   t: unknown,
   options: AnyOptions & SolveOnlyOptions,
 ): Promise<Solution<unknown>> {
-  const run = { extraOptions, keepGoing: keepsGoing(options) };
+  const run = { extraOptions, keepGoing: keepsGoing(options), events: readWatch(options) };
   return describeSolution(await solveGridAsync(func, y0, t, options, run));
 }
 
@@ -170,11 +204,16 @@ function keepsGoing(options: SolveOnlyOptions | null): boolean {
 }
 
 function describeSolution(solution: GridSolution): Solution<unknown> {
-  const { t, y, quadratures, failure, stats } = solution;
-  const status = failure ? statusOf(failure) : 'success';
-  const message = failure?.message ?? `reached t = ${t[t.length - 1]} in ${stats.accepted} steps.`;
+  const { t, y, quadratures, failure, stats, events } = solution;
+  const event = events.at(-1)?.terminal ? events.at(-1) : undefined;
+  const status = failure ? statusOf(failure) : event ? 'event' : 'success';
+  const message =
+    failure?.message ??
+    (event
+      ? `'${event.name}' ended the solve at t = ${event.t}, after ${stats.accepted} steps.`
+      : `reached t = ${t[t.length - 1]} in ${stats.accepted} steps.`);
   const sides = quadratures === undefined ? {} : { quadrature: quadratures };
-  return { t, y, ...sides, status, message, stats: { ...stats } };
+  return { t, y, ...sides, status, message, stats: { ...stats }, events, ...(event ? { event } : {}) };
 }
 
 function statusOf(failure: OdeError): SolveStatus {

@@ -8,6 +8,8 @@ import {
   odeint,
   odeintAdjoint,
   type TensorFunc,
+  type TensorOptions,
+  type AdjointOptions,
 } from 'tfjs-diffeq';
 import { onBackends } from './backends.js';
 
@@ -96,7 +98,7 @@ onBackends(['cpu', 'wasm', 'tensorflow'], () => {
   });
 });
 
-type Adjoint = Parameters<typeof odeintAdjoint<tf.Tensor>>[3];
+type Adjoint = TensorOptions<tf.Tensor> & AdjointOptions;
 
 /* d/dp of the last state of y' = func(t, y; p). */
 function parameterGradient(
@@ -151,7 +153,7 @@ describe('odeintAdjoint', () => {
     type Oscillator = { q: tf.Tensor; p: tf.Tensor };
     const func = (_t: tf.Scalar, { q, p }: Oscillator) => ({ p: tf.neg(tf.mul(w, q)), q: p });
     const y0: Oscillator = { q: tf.scalar(1), p: tf.scalar(0) };
-    const gradient = (options: Parameters<typeof odeintAdjoint<Oscillator>>[3]) =>
+    const gradient = (options: TensorOptions<Oscillator> & AdjointOptions) =>
       tf
         .variableGrads(
           () => tf.slice(odeintAdjoint(func, y0, [1, 0.3, 0], options).q, [2], [1]).sum() as tf.Scalar,

@@ -4,11 +4,11 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import { expect } from 'chai';
-import { odeint, odeintAdjoint, type TensorFunc } from 'tfjs-diffeq';
+import { odeint, odeintAdjoint, type TensorFunc, type TensorOptions, type AdjointOptions } from 'tfjs-diffeq';
 import { readReference } from './reference_problems.js';
 import { rungeKuttaMethods } from './methods.js';
 
-type Options = Parameters<typeof odeintAdjoint<tf.Tensor>>[3];
+type Options = TensorOptions<tf.Tensor> & AdjointOptions;
 
 /** Counts the calls of func, and of those the ones whose ops a tape records. */
 function counting(func: TensorFunc<tf.Tensor>) {

@@ -8,10 +8,12 @@ import {
   odeint,
   odeintAdjoint,
   type TensorFunc,
+  type TensorOptions,
+  type AdjointOptions,
 } from 'tfjs-diffeq';
 
 /* What people write, and what used to go wrong without a word. */
-type Options = Parameters<typeof odeintAdjoint<tf.Tensor>>[3];
+type Options = TensorOptions<tf.Tensor> & AdjointOptions;
 const modes = ['backsolve', 'checkpoint', 'interpolating'] as const;
 
 /* d/dv of the sum of the last state. */

@@ -1,6 +1,13 @@
 import * as tf from '@tensorflow/tfjs';
 import { expect } from 'chai';
-import { InvalidArgumentError, odeint, odeintAdjoint, type TensorFunc } from 'tfjs-diffeq';
+import {
+  InvalidArgumentError,
+  odeint,
+  odeintAdjoint,
+  type TensorFunc,
+  type TensorOptions,
+  type AdjointOptions,
+} from 'tfjs-diffeq';
 import { generalMethods } from './methods.js';
 
 /*
@@ -19,7 +26,7 @@ const oscillator: (w: tf.Variable) => TensorFunc<tf.Tensor> = (w) => (t, y) => {
   return tf.stack([p, tf.neg(tf.add(tf.mul(w, tf.sin(q)), tf.mul(0.3, tf.mul(t, p))))]);
 };
 
-type Options = Parameters<typeof odeintAdjoint<tf.Tensor>>[3];
+type Options = TensorOptions<tf.Tensor> & AdjointOptions;
 
 function gradients(solver: typeof odeint, w: tf.Variable, options: Options): number[] {
   return tf.tidy(() => {

@@ -1,6 +1,6 @@
 import { StepController } from './controller.js';
 import { describe, InvalidArgumentError } from './errors.js';
-import type { AdaptiveSteps, FixedSteps, Problem } from './problem.js';
+import type { AdaptiveSteps, FixedSteps, Problem, Watch } from './problem.js';
 import {
   checkCommonOptions,
   checkFunction,
@@ -74,7 +74,7 @@ export interface StateKind<S> {
 }
 
 /** Puts a plan and a state together. */
-export function buildProblem<S>(plan: Plan, kind: StateKind<S>): Problem<S> {
+export function buildProblem<S>(plan: Plan, kind: StateKind<S>, watch: Watch<S> | null = null): Problem<S> {
   const { stepper, options, times } = plan;
   const t0 = times[0];
   const t1 = times[times.length - 1];
@@ -107,8 +107,9 @@ export function buildProblem<S>(plan: Plan, kind: StateKind<S>): Problem<S> {
     jumps: new Set(jumpT),
     system: new System(kind.space, kind.field, stats),
     steps: plan.fixed ? fixedSteps(plan, kind, stops) : adaptiveSteps(plan),
-    maxNumSteps: options.maxNumSteps ?? (Number.isFinite(t1) ? 100_000 : Infinity),
+    maxNumSteps: options.maxNumSteps ?? (Number.isFinite(t1) || watch ? 100_000 : Infinity),
     signal: options.signal ?? null,
+    watch,
     onStep: report('onStep'),
     onAccept: report('onAccept'),
     onReject: report('onReject'),

@@ -19,6 +19,15 @@ export interface Collected<S> {
   failure: OdeError | null;
 }
 
+/** How states are collected. */
+export interface CollectRun {
+  /** Return what was reached when the solve fails, instead of throwing. */
+  keepGoing?: boolean;
+  breathing?: boolean;
+  /** After every accepted step. */
+  onStep?: () => void;
+}
+
 /** Runs a problem to its end, handing every accepted step to `consume`; returns the size of a next step. */
 export function* consumeSteps<S>(
   problem: Problem<S>,
@@ -44,19 +53,20 @@ export function* consumeSteps<S>(
 }
 
 /**
- * The states at `times`, the first of which is `t0`, the others in the order of travel.
- * @param keepGoing Return what was reached when the solve fails, instead of throwing.
+ * The states at `times`, the first of which is `t0`, the others in the order of travel; those that were reached, when an
+ * event ends the solve.
  */
 export function* collect<S>(
   problem: Problem<S>,
   times: Float64Array,
-  { keepGoing = false, breathing = false },
+  { keepGoing = false, breathing = false, onStep = () => undefined }: CollectRun,
 ): Reading<Collected<S>> {
   const { space, direction, system } = problem;
   const states: S[] = [];
   let suspect = false;
   let unseen = false;
   const take = (step: AcceptedStep<S>): void => {
+    onStep();
     suspect = false;
     while (states.length < times.length && (step.t1 - times[states.length]) * direction >= 0) {
       const t = times[states.length];

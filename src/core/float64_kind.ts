@@ -1,6 +1,7 @@
 import type { AnyOptions, StateKind } from './build_problem.js';
 import { ComponentSpace } from './component_space.js';
 import { describe, InvalidArgumentError, isPromiseLike } from './errors.js';
+import { checkPlainValue, type CheckedEvent, type EventValues } from './events.js';
 import { Float64Space } from './float64_space.js';
 import { quadratureKind } from './float64_quadrature.js';
 import { checkFunction, checkTolerance, checkTolerancePairs, type Float64NormFunction } from './options.js';
@@ -21,6 +22,7 @@ export interface Float64Kind extends StateKind<Float64Array> {
   readonly stateOf: (state: Float64Array) => Float64Array;
   /** A copy of its quadratures. */
   readonly quadraturesOf: ((state: Float64Array) => Float64Array) | undefined;
+  readonly eventValues: (events: readonly CheckedEvent[]) => EventValues<Float64Array>;
 }
 
 /** States of plain numbers. */
@@ -38,9 +40,20 @@ export function float64Kind(
     : returnedField(func as PlainFunc, space, options.args);
   checkFunction(options, 'quadrature');
   const common = { func, y0: start, readsAreFree: true };
-  if (options.quadrature) return { ...common, ...quadratureKind(options, start, t0, space, field) };
+  const eventValues =
+    (stateOf: Float64Kind['stateOf']): Float64Kind['eventValues'] =>
+    (events) =>
+    (t, state, slope) =>
+      events.map(({ eventFn, name }) =>
+        checkPlainValue(eventFn(t, stateOf(state), options.args, slope && stateOf(slope)), name),
+      );
+  if (options.quadrature) {
+    const kind = quadratureKind(options, start, t0, space, field);
+    return { ...common, ...kind, eventValues: eventValues(kind.stateOf) };
+  }
   return {
     ...common,
+    eventValues: eventValues((state) => state),
     space,
     field,
     start: () => space.copy(start),

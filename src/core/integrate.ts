@@ -50,7 +50,7 @@ export type Yielded<S> = DeviceRead | null | AcceptedStep<S>;
  * @returns The size the next step would have had, for a solve that goes on from here; `null` for fixed steps.
  */
 export function* integrate<S>(problem: Problem<S>): Generator<Yielded<S>, number | null, ArrayLike<number>> {
-  const { space, system, stepper, steps, direction, t1 } = problem;
+  const { space, system, stepper, steps, direction, t1, watch } = problem;
   try {
     const sizes =
       steps.kind === 'adaptive' ? new AdaptiveSizes(problem, steps) : new FixedSizes(problem, steps);
@@ -60,6 +60,7 @@ export function* integrate<S>(problem: Problem<S>): Generator<Yielded<S>, number
     if (problem.t0 !== t1) {
       if (stepper.check) yield* stepper.check(system, state);
       yield* sizes.begin(state);
+      if (watch) yield* watch.begin(problem, state);
     }
     while ((t1 - state.t0) * direction > 0) {
       const end = sizes.propose(state.t0);
@@ -72,6 +73,7 @@ export function* integrate<S>(problem: Problem<S>): Generator<Yielded<S>, number
       state = stepper.step(system, state, end);
       const passed = sizes.judge(state);
       if (typeof passed === 'boolean' ? passed : yield* passed) {
+        const ended = watch !== null && (yield* watch.inspect(problem, state));
         system.stats.accepted++;
         system.stats.lastStep = Math.abs(state.t1 - state.t0);
         accepted.state = state;
@@ -81,6 +83,7 @@ export function* integrate<S>(problem: Problem<S>): Generator<Yielded<S>, number
         problem.onProgress?.(fraction(problem, state.t1));
         const restart = sizes.restartsAt(state.t1);
         state = stepper.accept(system, state, restart);
+        if (ended) break;
       } else {
         system.stats.rejected++;
         problem.onReject?.(state, sizes.errorNorm);

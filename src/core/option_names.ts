@@ -39,6 +39,14 @@ const owners: Record<string, string> = {
   t0: 'iterate; elsewhere t is the third argument',
   t1: 'iterate; elsewhere t is the third argument',
   vjp: 'odeintVjp, on plain numbers',
+  eventFn: 'odeint, odeintAdjoint and odeintEvent; elsewhere give events: [{ eventFn }]',
+  events: 'solve, iterate and odeintHybrid; odeint takes eventFn',
+  odeintInterface: 'odeintEvent; call that',
+  direction: 'eventFn; give that too',
+  eventTol: 'eventFn or events; give those too',
+  eventSamples: 'eventFn or events; give those too',
+  maxTime: 'eventFn; give that too',
+  reverseTime: 'odeintEvent; elsewhere give decreasing times',
   quadrature: 'odeint, solve, odeintAdjoint and odeintVjp; call one of those',
   ...Object.fromEntries(
     names('adjoint checkpoints params adjointMethod adjointRtol adjointAtol adjointNorm adjointOptions').map(
@@ -55,8 +63,6 @@ const owners: Record<string, string> = {
 
 /** What torchdiffeq has and this package has not. */
 const missing: Record<string, string> = {
-  eventFn: 'events are not available yet; solve with iterate and stop at the crossing',
-  odeintInterface: 'events are not available yet; solve with iterate and stop at the crossing',
   maxOrder: 'Adams methods are not available',
   implicit: 'Adams methods are not available',
 };

@@ -2,7 +2,8 @@ import { tidy } from '@tensorflow/tfjs-core';
 import { buildProblem, makePlan, type AnyOptions } from './build_problem.js';
 import { describe, InvalidArgumentError } from './errors.js';
 import { float64Kind, isPlainState } from './float64_kind.js';
-import type { Problem } from './problem.js';
+import type { CheckedEvent, EventValues } from './events.js';
+import type { Problem, Watch } from './problem.js';
 import type { Stepper } from './stepper.js';
 import { tensorKind } from './tensor_kind.js';
 import { unflattenTree } from './tree.js';
@@ -23,6 +24,13 @@ export interface Prepared<S> {
 /* eslint-disable-next-line @typescript-eslint/no-explicit-any -- the caller does not care which kind of state */
 export type AnyPrepared = Prepared<any>;
 
+/** Events, and who looks for them. */
+export interface Watching {
+  events: readonly CheckedEvent[];
+  /* eslint-disable-next-line @typescript-eslint/no-explicit-any -- of any kind of state */
+  watch(values: EventValues<any>, plain: boolean): Watch<any>;
+}
+
 /** Normalises the input of every entry point, once. Nothing is allocated on a device here. */
 export function prepare(
   stepper: Stepper,
@@ -31,6 +39,7 @@ export function prepare(
   times: Float64Array,
   options: AnyOptions,
   extraOptions: readonly string[] = [],
+  watching: Watching | null = null,
 ): AnyPrepared {
   if (typeof func !== 'function') {
     throw new InvalidArgumentError(
@@ -43,7 +52,7 @@ export function prepare(
     const kind = float64Kind(func, y0, options, times[0]);
     const { stateOf, quadraturesOf } = kind;
     return {
-      problem: buildProblem(plan, kind),
+      problem: buildProblem(plan, kind, watching && watching.watch(kind.eventValues(watching.events), true)),
       stack: (states: readonly Float64Array[]) => states.map((state) => stateOf(state).slice()),
       stackQuadratures: (states: readonly Float64Array[]) => quadraturesOf && states.map(quadraturesOf),
       copyOut: (state: Float64Array) => stateOf(state).slice(),
@@ -53,7 +62,7 @@ export function prepare(
   const kind = tensorKind(func, y0, options, times[0]);
   const { space, structure, quadratures } = kind;
   return {
-    problem: buildProblem(plan, kind),
+    problem: buildProblem(plan, kind, watching && watching.watch(kind.eventValues(watching.events), false)),
     stack: (states) =>
       unflattenTree(
         structure,

@@ -1,5 +1,6 @@
 import type { StepController } from './controller.js';
-import type { StateSpace } from './space.js';
+import type { Reading } from './reading.js';
+import type { ErrorNorm, StateSpace } from './space.js';
 import type { Stepper, StepState } from './stepper.js';
 import type { System } from './system.js';
 
@@ -28,6 +29,16 @@ export interface FixedSteps {
 /** What a callback of the caller is told, in the solver's terms. */
 export type Report<S> = (state: StepState<S>, errorNorm: number | null) => void;
 
+/** Who looks into every step while the loop runs: the events. */
+export interface Watch<S> {
+  /** Before the first step. */
+  begin(problem: Problem<S>, state: StepState<S>): Reading<void>;
+  /** Adds what it wants to know of an attempt to the read of its error. */
+  attach(problem: Problem<S>, norm: ErrorNorm, state: StepState<S>): ErrorNorm;
+  /** Looks into an accepted step, and says whether the solve ends with it; the step may have been shortened. */
+  inspect(problem: Problem<S>, state: StepState<S>): Reading<boolean>;
+}
+
 /**
  * A normalised initial value problem. Everything was checked when it was built; nothing past this point checks
  * types, shapes or options again.
@@ -51,6 +62,7 @@ export interface Problem<S> {
   /** Whether reading a state costs nothing, so that every step can be checked. */
   readonly readsAreFree: boolean;
   readonly maxNumSteps: number;
+  readonly watch: Watch<S> | null;
   readonly signal: AbortSignal | null;
   readonly onStep: Report<S> | null;
   readonly onAccept: Report<S> | null;

@@ -83,7 +83,9 @@ export class AdaptiveSizes<S> implements StepSizes<S> {
   }
 
   judge(state: StepState<S>): boolean | Reading<boolean> {
-    const norm: ErrorNorm = this.problem.stepper.errorNorm(this.problem.system, state);
+    const { problem } = this;
+    let norm: ErrorNorm = problem.stepper.errorNorm(problem.system, state);
+    if (problem.watch) norm = problem.watch.attach(problem, norm, state);
     if (typeof norm === 'number') return this.decide(norm, 0);
     return norm instanceof DeviceRead ? this.read(norm) : this.decide(norm[0], norm[1]);
   }

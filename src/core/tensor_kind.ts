@@ -5,6 +5,7 @@ import { checkNorm } from './float64_kind.js';
 import type { LeafField } from './leaf_field.js';
 import { checkTolerancePairs, leafTolerances } from './options.js';
 import { scoped } from './tape.js';
+import { checkTensorValue, type CheckedEvent, type EventValues } from './events.js';
 import { halvesOf } from './halves.js';
 import { initialQuadratures, solveField, type Quadratures } from './quadrature.js';
 import { TensorSpace, type TensorState } from './tensor_space.js';
@@ -34,6 +35,7 @@ export interface TensorKind extends StateKind<TensorState> {
   readonly space: TensorSpace;
   readonly structure: Structure;
   readonly quadratures: Quadratures | null;
+  readonly eventValues: (events: readonly CheckedEvent[]) => EventValues<TensorState>;
 }
 
 /** States that are trees of tensors. */
@@ -61,6 +63,14 @@ export function tensorKind(func: unknown, y0: unknown, options: AnyOptions, t0: 
     field: partsField(space, field),
     start: () => keptParts(() => space.packAll([...leaves, ...initialQuadratures(field)])),
     withView: (states, use) => withViews(space, structure, states, use),
+    eventValues: (events) => (t, state, slope) => {
+      const tree = (of: TensorState) => unflattenTree(structure, space.unpack(of));
+      return keptParts(() =>
+        events.map(({ eventFn, name }) =>
+          checkTensorValue(eventFn(scalar(t), tree(state), options.args, slope && tree(slope)), name),
+        ),
+      ) as Tensor[];
+    },
     func,
     y0,
     readsAreFree: false,

@@ -1,0 +1,15 @@
+/**
+ * Events: solves that end at a root, hybrid systems, steady states.
+ *
+ * @module
+ */
+export { odeintEvent, odeintEventAsync, type EventInterface } from './odeint_event.js';
+export {
+  odeintHybrid,
+  odeintHybridAsync,
+  type HybridEvent,
+  type HybridOptions,
+  type HybridRecord,
+  type HybridSolution,
+} from './odeint_hybrid.js';
+export { terminateAtSteadyState, type SteadyStateOptions } from './steady_state.js';

@@ -1,0 +1,209 @@
+import {
+  concat,
+  reshape,
+  scalar,
+  slice,
+  stack,
+  tensor1d,
+  tidy,
+  type Scalar,
+  type Tensor,
+} from '@tensorflow/tfjs-core';
+import { EventWatch } from '../events/locate.js';
+import type { AnyOptions } from './core/build_problem.js';
+import { consumeSteps } from './core/collect.js';
+import {
+  describe,
+  InvalidArgumentError,
+  MaxStepsError,
+  NoEventError,
+  type SolveStats,
+} from './core/errors.js';
+import { linkEvent } from './core/event_gradient.js';
+import {
+  readEvent,
+  readEventPlan,
+  type CheckedEvent,
+  type EventOption,
+  type EventValues,
+} from './core/events.js';
+import { verifyGradients } from './core/gradient_repair.js';
+import { prepare } from './core/prepare.js';
+import { solveField } from './core/quadrature.js';
+import type { Reading } from './core/reading.js';
+import { runSync } from './core/reading.js';
+import type { Stepper } from './core/stepper.js';
+import { isTapeActive, recordedOrForgotten, scoped, withFreshTape } from './core/tape.js';
+import { readTimes } from './core/times.js';
+import { flattenTree, isTensor, unflattenTree } from './core/tree.js';
+
+/** Options of a solve that ends at an event. */
+export interface EventSolveOptions<EventFn> extends Pick<EventOption<EventFn>, 'eventFn' | 'direction'> {
+  /** Accuracy of the event's time, in units of `t`. Default 1e-9 for plain numbers, 1e-6 for tensors. */
+  eventTol?: number;
+  /** Parts of each step at whose ends `eventFn` is looked at. Default 8 for plain numbers, 4 for tensors. */
+  eventSamples?: number;
+  /** Time at which the search is given up with `NoEventError`. Default: none, but `maxNumSteps`. */
+  maxTime?: number;
+}
+
+/** Names of options that belong to `eventFn`. */
+export const eventNames = ['eventFn', 'direction', 'eventTol', 'eventSamples', 'maxTime'];
+
+/** Options of any kind of state. */
+export type AnyEventOptions = AnyOptions & Partial<EventSolveOptions<unknown>>;
+
+/** Whether a solve is to end at an event. */
+export const hasEvent = (options: AnyEventOptions): boolean => options.eventFn !== undefined;
+
+/** An event that ended a solve. */
+export interface FirstEvent {
+  t: number;
+  /** The states at the start and there, in the caller's structure. */
+  ys: unknown;
+  /** Which components crossed. */
+  mask: boolean[];
+  stats: SolveStats;
+}
+
+/** Options of the solve alone. */
+export function withoutEvent(options: AnyEventOptions): AnyOptions {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !eventNames.includes(name)));
+}
+
+/** Checks the options that belong to `eventFn`. */
+export function readEventOptions(options: AnyEventOptions, times: Float64Array) {
+  const { eventFn, direction, maxTime } = options;
+  if (typeof eventFn !== 'function') {
+    throw new InvalidArgumentError(`eventFn is ${describe(eventFn)}; expected a function (t, y) => value.`);
+  }
+  const event = readEvent({ eventFn, direction }, 'options', 'eventFn', true);
+  const plan = readEventPlan([event], options);
+  const [t0] = times;
+  const sign = times.length > 1 && times[1] < t0 ? -1 : 1;
+  const end: unknown = maxTime ?? sign * Infinity;
+  if (typeof end !== 'number' || !((end - t0) * sign > 0)) {
+    throw new InvalidArgumentError(
+      `maxTime is ${describe(maxTime)}; expected a time ${sign > 0 ? 'after' : 'before'} that of y0, ${t0}.`,
+    );
+  }
+  return { event, plan, end };
+}
+
+/** Solves until the first event; throws `NoEventError` when there is none before the end. */
+export function* solveToEvent(
+  stepper: Stepper,
+  func: unknown,
+  y0: unknown,
+  times: Float64Array,
+  options: AnyEventOptions,
+  names: readonly string[] = [],
+  breathing = false,
+): Reading<FirstEvent> {
+  if (options.quadrature !== undefined) {
+    throw new InvalidArgumentError('quadrature does not go with eventFn; make the integral a part of y.');
+  }
+  const { plan, end } = readEventOptions(options, times);
+  const interval = Float64Array.of(times[0], end);
+  let watch!: EventWatch<unknown>;
+  const watching = {
+    events: plan.events,
+    watch: (values: EventValues<unknown>, plain: boolean) => (watch = new EventWatch(plan, values, plain)),
+  };
+  const prepared = prepare(stepper, func, y0, interval, withoutEvent(options), names, watching);
+  const { problem } = prepared;
+  const { space } = problem;
+  const states: unknown[] = [];
+  let found: EventWatch<unknown>['found'][number] | null = null;
+  let reached = interval[0];
+  try {
+    states.push(problem.start());
+    yield* consumeSteps(problem, breathing, (step) => {
+      reached = step.t1;
+      const event = watch.found.splice(0).at(-1);
+      if (!event) return;
+      found = event;
+      states.push(event.y);
+    });
+    if (!found) throw noEvent(reached, end, { ...problem.system.stats });
+    const { t, mask } = found as EventWatch<unknown>['found'][number];
+    return { t, ys: prepared.stack(states), mask, stats: { ...problem.system.stats } };
+  } catch (error) {
+    if (error instanceof MaxStepsError) throw noEvent(reached, end, { ...problem.system.stats }, error);
+    throw error;
+  } finally {
+    for (const state of states) space.release(space.adopt(state));
+  }
+}
+
+function noEvent(reached: number, end: number, stats: SolveStats, cause?: MaxStepsError): NoEventError {
+  const remedy = cause
+    ? 'Raise maxNumSteps, or set maxTime to give up earlier'
+    : Number.isFinite(end)
+      ? 'Raise maxTime'
+      : 'Set maxTime';
+  return new NoEventError(
+    `no event by t = ${reached}, after ${stats.accepted} steps. ${remedy}; check the sign of eventFn along the solution, ` +
+      `and direction.${cause ? ` (${cause.message})` : ''}`,
+    { t: reached, h: stats.lastStep, stats, cause },
+  );
+}
+
+/** How the solve up to a known event is differentiated: `odeint`'s tape, or an adjoint. */
+export type DifferentiableSolve = (y0: unknown, t: unknown, options: AnyOptions) => unknown;
+
+/**
+ * `[eventT, ys]`, differentiable while a gradient is being taken: the event is located without the tape, then `solve`
+ * goes there on it, and the event's time follows by the implicit function theorem.
+ */
+export function eventSolution(
+  stepper: Stepper,
+  func: unknown,
+  y0: unknown,
+  t: unknown,
+  options: AnyEventOptions,
+  solve: DifferentiableSolve,
+  names: readonly string[] = [],
+): unknown {
+  const times = readTimes(t);
+  const locate = () => runSync(solveToEvent(stepper, func, y0, times, options, names));
+  if (!isTapeActive()) return eventOutput(locate());
+  verifyGradients();
+  const { event } = readEventOptions(options, times);
+  return recordedOrForgotten(() =>
+    tidy((): never => {
+      const found = withFreshTape(() => scoped(locate));
+      const rest = withoutEvent(options);
+      const grid = isTensor(t) ? concat([slice(t, [0], [1]), tensor1d([found.t])]) : [times[0], found.t];
+      const ys = solve(y0, grid, rest);
+      return linked(func, event, found, ys, rest, times[0]) as never;
+    }),
+  );
+}
+
+function linked(
+  func: unknown,
+  event: CheckedEvent,
+  found: FirstEvent,
+  ys: unknown,
+  options: AnyOptions,
+  t0: number,
+): unknown {
+  const { structure, leaves } = flattenTree(ys, 'ys');
+  const row = (leaf: Tensor, i: number): Tensor => {
+    const [, ...shape] = leaf.shape;
+    return reshape(slice(leaf, [i], [1]), shape);
+  };
+  const end = leaves.map((leaf) => row(leaf, 1));
+  const field = solveField(func, unflattenTree(structure, end), options, found.t);
+  const component = found.mask.indexOf(true);
+  const { t, y } = linkEvent(field, { event, component, t0, t: found.t, args: options.args });
+  const rows = leaves.map((leaf, i) => stack([row(leaf, 0), y[i]]));
+  return [t, unflattenTree(structure, rows)];
+}
+
+/** `[eventT, ys]` of an event without a gradient. */
+export function eventOutput({ t, ys }: FirstEvent): unknown {
+  const plain = Array.isArray(ys) && ys[0] instanceof Float64Array;
+  return [plain ? t : (scalar(t) as Scalar), ys];
+}
