@@ -91,7 +91,7 @@ export function iterate<Args = unknown>(
 export function iterate(
   func: unknown,
   y0: unknown,
-  options: AnyOptions & IterateInterval,
+  options: AnyOptions & IterateInterval<unknown>,
 ): StepIterator<unknown> {
   return disposable(stepsOf(prepareInterval(func, y0, options)), 'dispose');
 }
@@ -120,13 +120,13 @@ export function iterateAsync<Args = unknown>(
 export function iterateAsync(
   func: unknown,
   y0: unknown,
-  options: AnyOptions & IterateInterval,
+  options: AnyOptions & IterateInterval<unknown>,
 ): AsyncStepIterator<unknown> {
   refuseTape('iterateAsync', 'iterate');
   return disposable(stepsOfAsync(prepareInterval(func, y0, options)), 'asyncDispose');
 }
 
-function prepareInterval(func: unknown, y0: unknown, options: AnyOptions & IterateInterval): Walk {
+function prepareInterval(func: unknown, y0: unknown, options: AnyOptions & IterateInterval<unknown>): Walk {
   const { t0, t1 = Infinity } = options ?? {};
   if (typeof t0 !== 'number' || !Number.isFinite(t0)) {
     throw new InvalidArgumentError(

@@ -79,7 +79,7 @@ export const watchNames = ['events', 'eventTol', 'eventSamples'];
 const extraOptions = ['throwOnFailure', ...watchNames];
 
 /** Reads them; `null` where nothing is watched for. */
-export function readWatch(options: WatchOptions): EventPlan | null {
+export function readWatch(options: WatchOptions<unknown>): EventPlan | null {
   return options.events === undefined ? null : readEventPlan(readEvents(options.events), options);
 }
 
@@ -134,7 +134,7 @@ export function solve(
   func: unknown,
   y0: unknown,
   t: unknown,
-  options: AnyOptions & SolveOnlyOptions = {},
+  options: AnyOptions & SolveOnlyOptions<unknown> = {},
 ): Solution<unknown> {
   checkOptionsRecord(options);
   const run = { extraOptions, keepGoing: keepsGoing(options), events: readWatch(options) };
@@ -181,7 +181,7 @@ export function solveAsync(
   func: unknown,
   y0: unknown,
   t: unknown,
-  options: AnyOptions & SolveOnlyOptions = {},
+  options: AnyOptions & SolveOnlyOptions<unknown> = {},
 ): Promise<Solution<unknown>> {
   refuseTape('solveAsync', 'solve');
   return describeAsync(func, y0, t, options);
@@ -191,13 +191,13 @@ async function describeAsync(
   func: unknown,
   y0: unknown,
   t: unknown,
-  options: AnyOptions & SolveOnlyOptions,
+  options: AnyOptions & SolveOnlyOptions<unknown>,
 ): Promise<Solution<unknown>> {
   const run = { extraOptions, keepGoing: keepsGoing(options), events: readWatch(options) };
   return describeSolution(await solveGridAsync(func, y0, t, options, run));
 }
 
-function keepsGoing(options: SolveOnlyOptions | null): boolean {
+function keepsGoing(options: SolveOnlyOptions<unknown> | null): boolean {
   const throws = options?.throwOnFailure ?? true;
   if (typeof throws === 'boolean') return !throws;
   throw new InvalidArgumentError(`throwOnFailure is ${describe(throws)}; expected true or false.`);
