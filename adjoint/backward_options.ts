@@ -35,7 +35,8 @@ export function backwardSolve(solve: Forward, y0: unknown, options: AdjointOptio
   checkAdjointOptions(options.adjointOptions);
   const base = adjointMethod === undefined ? inherited : commonOf(inherited);
   const backward: AnyOptions = { ...base, ...options.adjointOptions };
-  if (gridConstructor && adjointMethod === undefined && backward.stepSize === undefined) {
+  const choosesSteps = adjointMethod !== undefined && stepper.embeddedOrder !== null;
+  if (gridConstructor && !choosesSteps && backward.stepSize === undefined) {
     backward.gridConstructor = backwardGrid(solve, y0);
   }
   const { adjointNorm = 'full' } = options;

@@ -63,10 +63,11 @@ function checkpointMode(
   parameters: readonly Tensor[],
   checkpoints: number,
 ): AdjointMode {
-  const adjoint = adjointOf(solve.stepper, 'checkpoint');
+  adjointOf(solve.stepper, 'checkpoint');
   return recordingMode(solve, checkpoints, (recorded, states, cotangents) =>
     sweepBack(solve, recorded, parameters, states, cotangents, (sweep) =>
-      reverseSolve({ ...sweep, adjoint, checkpoints }),
+      // That of the problem has the interpolant asked for.
+      reverseSolve({ ...sweep, adjoint: adjointOf(sweep.stepper, 'checkpoint'), checkpoints }),
     ),
   );
 }

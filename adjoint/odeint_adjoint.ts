@@ -6,7 +6,13 @@ import { sizeOf, splitLeaves } from '../src/core/flat.js';
 import { isPlainState } from '../src/core/float64_kind.js';
 import { checkOptionsRecord } from '../src/core/options.js';
 import { runSync } from '../src/core/reading.js';
-import { gradientOrForgotten, isTapeActive, withFreshTape, withGradient } from '../src/core/tape.js';
+import {
+  aboveTape,
+  gradientOrForgotten,
+  isTapeActive,
+  withFreshTape,
+  withGradient,
+} from '../src/core/tape.js';
 import { outputTree, slopeShapes, solveField } from '../src/core/quadrature.js';
 import { readTimes, type TimeGrid } from '../src/core/times.js';
 import { flattenTree, isTensor, unflattenTree, type TensorTree, type TreeOf } from '../src/core/tree.js';
@@ -149,12 +155,14 @@ function record(
       const { states, carry, stats } = withFreshTape(() => runSync(mode.forward(leaves)));
       counted = stats;
       const flat = flatten(states, times.length);
-      save([flat, ...carry]);
+      // The leaves too: a solver that this one runs in frees its states before the gradient is taken.
+      save([flat, ...leaves, ...carry]);
       return flat;
     },
-    (dy, [saved, ...carried]) => {
+    (dy, [saved, ...rest]) => {
+      const [start, carried] = [rest.slice(0, leaves.length), rest.slice(leaves.length)];
       if (isTapeActive()) {
-        const gradients = gradientOrForgotten(() => tapedGradients(solve, moving, parameters, dy));
+        const gradients = gradientOrForgotten(() => tapedGradients(solve, start, moving, parameters, dy));
         return [...gradients, ...captured.map(() => null)];
       }
       const { toState, toParameters, toTimes } = gradientOrForgotten(() =>
@@ -185,16 +193,20 @@ function flatten(leaves: readonly Tensor[], times: number): Tensor {
  */
 function tapedGradients(
   { func, field, stepper, times, options, extraOptions }: ForwardSolve,
+  start: readonly Tensor[],
   moving: Tensor | null,
   parameters: readonly Tensor[],
   dy: Tensor,
 ): Tensor[] {
-  const y0 = unflattenTree(field.structure, field.leaves);
-  const inputs = [...field.leaves, ...(moving ? [moving] : []), ...parameters];
+  const y0 = unflattenTree(field.structure, start);
+  const inputs = [...start, ...(moving ? [moving] : []), ...parameters];
   const solve = (): Tensor => {
     const solution = solveGridSync(stepper, func, y0, moving ?? times, options, { extraOptions });
     return flatten(flattenTree(outputOf(solution), 'y').leaves, times.length);
   };
-  const { grads } = engine().gradients(solve, inputs, dy, true);
-  return inputs.map((input, i) => (grads[i] as Tensor | undefined) ?? zerosLike(input));
+  // y0 may be made of a parameter, or be one: that path is the caller's, and its gradient is found there.
+  const { grads } = aboveTape(() => engine().gradients(solve, inputs, dy, true));
+  return inputs.map((input, i) =>
+    inputs.indexOf(input) === i ? ((grads[i] as Tensor | undefined) ?? zerosLike(input)) : zerosLike(input),
+  );
 }

@@ -117,6 +117,13 @@ function backOneInterval(
 }
 
 function augmentedSpace({ size, back, norm, args }: PlainBacksolve, own: number): Float64Space {
+  // Cotangents begin at 0: without any absolute tolerance 0 / 0 would be their error.
+  const positive = (atol: unknown): unknown =>
+    typeof atol === 'number'
+      ? Math.max(atol, 1e-300)
+      : ArrayBuffer.isView(atol)
+        ? (atol as Float64Array).map((x) => Math.max(x, 1e-300))
+        : atol;
   const each = (tolerance: unknown): unknown =>
     typeof tolerance === 'number' || tolerance === undefined
       ? tolerance
@@ -124,7 +131,7 @@ function augmentedSpace({ size, back, norm, args }: PlainBacksolve, own: number)
   const given = back.adjointNorm as 'full' | 'seminorm' | Float64NormFunction;
   const main = float64Space(own, {
     rtol: each(back.rtol),
-    atol: each(back.atol),
+    atol: positive(each(back.atol)),
     norm: typeof given === 'function' ? given : onEachHalf(norm, size),
   } as never);
   if (args === 0) return main;

@@ -62,7 +62,10 @@ export function quadratureKind(
   if (count === 0) throw badQuadrature([]);
   const largest = (tolerance: unknown): number =>
     typeof tolerance === 'number' ? tolerance : Math.max(...(tolerance as ArrayLike<number> & number[]));
-  const space = new QuadratureSpace(main, count, { rtol: largest(rtol), atol: largest(atol) });
+  const space = new QuadratureSpace(main, count, {
+    rtol: largest(rtol),
+    atol: Math.max(largest(atol), 1e-300),
+  });
   const n = main.size;
   const stateOf = (state: Float64Array) => state.subarray(0, n);
   return {

@@ -1,4 +1,4 @@
-import { engine, type NamedTensorMap, type Tensor } from '@tensorflow/tfjs-core';
+import { engine, tidy, type NamedTensorMap, type Tensor } from '@tensorflow/tfjs-core';
 
 /**
  * The one place that touches the state of tfjs's gradient tape (`engine().state`): everything here restores it,
@@ -27,6 +27,9 @@ export function untaped<T>(compute: () => T): T {
   }
 }
 
+/* Scopes that were open when the tape in force was begun: what lives there outlives it. */
+let scopesOutside = 0;
+
 /**
  * Runs `compute` with a tape of its own, as if no gradient were being taken outside: `tf.grads` inside a gradient
  * function would otherwise record on the caller's tape and clear it.
@@ -34,6 +37,8 @@ export function untaped<T>(compute: () => T): T {
 export function withFreshTape<T>(compute: () => T): T {
   const { state } = engine();
   const { gradientDepth, activeTape, kernelDepth } = state;
+  const outside = scopesOutside;
+  scopesOutside = (state.scopeStack as unknown[]).length;
   state.gradientDepth = 0;
   state.kernelDepth = 0;
   state.activeTape = undefined as never;
@@ -42,6 +47,7 @@ export function withFreshTape<T>(compute: () => T): T {
   } finally {
     // After an exception tfjs leaves behind what its tape saved.
     forget(state.activeTape);
+    scopesOutside = outside;
     state.gradientDepth = gradientDepth;
     state.activeTape = activeTape;
     state.kernelDepth = kernelDepth;
@@ -56,7 +62,7 @@ function forget(nodes: TapeNodes): void {
 
 /** What a computation left on a tape of its own. */
 export interface OwnTape {
-  value: Tensor;
+  outputs: Tensor[];
   /** Gradients of `inputs` from that of the value; once. Those that the value does not depend on are absent. */
   pullback(inputs: readonly Tensor[], dy: Tensor): (Tensor | undefined)[];
   /** Frees what was saved, if no gradient was asked for. */
@@ -64,19 +70,20 @@ export interface OwnTape {
 }
 
 /** Runs `compute` on a tape of its own and keeps that: forward now, backward later. */
-export function onOwnTape(compute: () => Tensor): OwnTape {
+export function onOwnTape(compute: () => { outputs: Tensor[]; value: Tensor }): OwnTape {
   const { state } = engine();
   let tape: TapeNodes = [];
-  const value = withFreshTape(() => {
+  const { outputs, value } = withFreshTape(() => {
     state.gradientDepth = 1;
     state.activeTape = tape as never;
-    const result = compute();
+    // The scope that tfjs gives a loss.
+    const result = tidy('forward', compute);
     // Taken away before the fresh tape is forgotten.
     state.activeTape = undefined as never;
     return result;
   });
   return {
-    value,
+    outputs,
     pullback: (inputs, dy) => {
       const resume = () => {
         state.activeTape = tape as never;
@@ -92,6 +99,23 @@ export function onOwnTape(compute: () => Tensor): OwnTape {
       tape = null;
     },
   };
+}
+
+/**
+ * Runs `compute` while what was recorded before is out of sight of the gradients it takes: tfjs would otherwise walk
+ * from one input to another along it.
+ */
+export function aboveTape<T>(compute: () => T): T {
+  const { state } = engine();
+  const below = state.activeTape;
+  const above: typeof below = [];
+  state.activeTape = above;
+  try {
+    return compute();
+  } finally {
+    for (const node of above) below.push(node);
+    state.activeTape = below;
+  }
 }
 
 /**
@@ -160,7 +184,7 @@ function keepUntilGradient(inputs: readonly Tensor[]): void {
   const { state } = engine();
   const node = (state.activeTape as { saved: Tensor[] }[] | null)?.at(-1);
   const scopes = state.scopeStack as unknown as { id: number; name: string }[];
-  const start = scopes.findIndex(({ name }) => name === 'forward');
+  const start = scopes.findIndex(({ name }, i) => i >= scopesOutside && name === 'forward');
   if (!node || start < 0) return;
   const inLoss = new Set(scopes.slice(start).map(({ id }) => id));
   for (const input of inputs) {

@@ -53,7 +53,7 @@ export function tensorKind(func: unknown, y0: unknown, options: AnyOptions, t0: 
   checkTolerancePairs(rtol, atol);
   const norm = checkNorm(options.norm);
   const shapes = leaves.map((leaf) => leaf.shape);
-  const side = { rtol: Math.max(...rtol), atol: Math.max(...atol), checked: true };
+  const side = { rtol: Math.max(...rtol), atol: Math.max(...atol, 1e-30), checked: true };
   const tolerance = { rtol, atol, norm };
   const space = new TensorSpace(shapes, tolerance, quadratures ? side : null, halvesOf(structure));
   return {

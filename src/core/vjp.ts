@@ -122,14 +122,13 @@ export function linearize(
   leaves: readonly Tensor[],
   parameters: readonly Tensor[],
 ): Linearization {
-  let derivative: Tensor[] = [];
   const tape = onOwnTape(() => {
-    derivative = knownOutputs(field, t, leaves, parameters);
-    return derivative.length === 1 ? derivative[0] : concatLeaves(derivative);
+    const outputs = knownOutputs(field, t, leaves, parameters);
+    return { outputs, value: outputs.length === 1 ? outputs[0] : concatLeaves(outputs) };
   });
   const inputs = [...leaves, ...parameters];
   return {
-    derivative,
+    derivative: tape.outputs,
     pullback: (cotangents) => {
       const dy = cotangents.length === 1 ? cotangents[0] : concatLeaves(cotangents);
       const grads = tape.pullback(inputs, dy);
