@@ -16,6 +16,7 @@ export { odeintAdjoint } from './odeint_adjoint.js';
 export {
   odeintVjp,
   odeintVjpAsync,
+  type EventSolutionVjp,
   type PlainVjpOptions,
   type SolutionVjp,
   type TensorGradients,

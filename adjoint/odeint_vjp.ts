@@ -1,7 +1,8 @@
-import { engine, tidy, type Tensor, type Tensor1D, type Variable } from '@tensorflow/tfjs-core';
+import { engine, tidy, type Scalar, type Tensor, type Tensor1D, type Variable } from '@tensorflow/tfjs-core';
 import { resolveMethod } from '../solvers/index.js';
 import type { AnyOptions } from '../src/core/build_problem.js';
 import { describe, InvalidArgumentError } from '../src/core/errors.js';
+import type { PlainEventFunc, TensorEventFunc } from '../src/core/events.js';
 import { isPlainState } from '../src/core/float64_kind.js';
 import { withTimes } from '../src/core/held.js';
 import { checkFunction, checkOptionsRecord, type Float64NormFunction } from '../src/core/options.js';
@@ -32,6 +33,7 @@ import type {
   TreeLike,
 } from '../src/core/types.js';
 import { requireGradients } from '../src/core/vjp.js';
+import { hasEvent, withoutEvent, type AnyEventOptions, type EventSolveOptions } from '../src/event_solve.js';
 import {
   checkCheckpoints,
   chosenMode,
@@ -42,6 +44,7 @@ import {
   type AdjointOptions,
 } from './adjoint_options.js';
 import { chooseMode, type ForwardSolve } from './modes.js';
+import { plainEventVjp, tensorEventVjp } from './event_vjp.js';
 import type { PlainVjp } from './plain_products.js';
 import { plainSolve, type PlainGradients } from './plain_vjp.js';
 
@@ -66,6 +69,14 @@ export interface SolutionVjp<Ys, Gradients> {
   dispose(this: void): void;
 }
 
+/** A solution that ends at an event, with its vector-Jacobian product. */
+export interface EventSolutionVjp<EventT, Ys, Gradients> extends Omit<SolutionVjp<Ys, Gradients>, 'vjp'> {
+  /** The event's time. */
+  eventT: EventT;
+  /** Gradients of a loss from `gys = dL/dys` and `gEventT = dL/deventT`; of `t` only `t[0]` has one. */
+  vjp(this: void, gys: Ys, gEventT?: EventT | number): Gradients;
+}
+
 /**
  * The functional form of a differentiable solve: what `odeintAdjoint` is made of, for plain numbers, for people with a
  * vector-Jacobian product of their own, and for where tfjs's tape does not reach.
@@ -79,7 +90,8 @@ export interface SolutionVjp<Ys, Gradients> {
  * @param y0 Initial state, as for `odeint`.
  * @param t Output times, as for `odeint`.
  * @param options Those of `odeint` and `odeintAdjoint`; `adjoint` is `'checkpoint'` by default.
- * @returns `ys`, and `vjp(gys)` that returns the gradients towards `y0`, `t`, `params` and `args`.
+ * @returns `ys`, and `vjp(gys)` that returns the gradients towards `y0`, `t`, `params` and `args`. With `eventFn` also
+ *   `eventT`, and `vjp(gys, gEventT)`; the derivatives of an `eventFn` on plain numbers are central differences.
  * @throws As `odeint` and `odeintAdjoint`.
  *
  * @example
@@ -105,6 +117,18 @@ export function odeintVjp<Y extends TreeOf<Y>, Q extends TreeOf<Q>, Args = unkno
   t: TimeGrid,
   options: QuadratureOptions<Y, Q, Args> & AdjointOptions,
 ): SolutionVjp<[TreeLike<Y>, TreeLike<Q>], TensorGradients<TreeLike<Y>>>;
+export function odeintVjp<Y extends TreeOf<Y>, Args = unknown>(
+  func: TensorFunc<Y, Args>,
+  y0: Y,
+  t: TimeGrid,
+  options: TensorOptions<Y, Args> & AdjointOptions & EventSolveOptions<TensorEventFunc<Y, Args>>,
+): EventSolutionVjp<Scalar, TreeLike<Y>, TensorGradients<TreeLike<Y>>>;
+export function odeintVjp<Args = unknown>(
+  func: PlainFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options: PlainOptions<Args> & PlainVjpOptions<Args> & EventSolveOptions<PlainEventFunc<Args>>,
+): EventSolutionVjp<number, Float64Array[], PlainGradients>;
 export function odeintVjp<Args = unknown>(
   func: InPlaceFunc<Args>,
   y0: PlainState,
@@ -147,6 +171,18 @@ export function odeintVjpAsync<Y extends TreeOf<Y>, Q extends TreeOf<Q>, Args = 
   t: TimeGrid,
   options: QuadratureOptions<Y, Q, Args> & AdjointOptions,
 ): Promise<SolutionVjp<[TreeLike<Y>, TreeLike<Q>], TensorGradients<TreeLike<Y>>>>;
+export function odeintVjpAsync<Y extends TreeOf<Y>, Args = unknown>(
+  func: TensorFunc<Y, Args>,
+  y0: Y,
+  t: TimeGrid,
+  options: TensorOptions<Y, Args> & AdjointOptions & EventSolveOptions<TensorEventFunc<Y, Args>>,
+): Promise<EventSolutionVjp<Scalar, TreeLike<Y>, TensorGradients<TreeLike<Y>>>>;
+export function odeintVjpAsync<Args = unknown>(
+  func: PlainFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options: PlainOptions<Args> & PlainVjpOptions<Args> & EventSolveOptions<PlainEventFunc<Args>>,
+): Promise<EventSolutionVjp<number, Float64Array[], PlainGradients>>;
 export function odeintVjpAsync<Args = unknown>(
   func: InPlaceFunc<Args>,
   y0: PlainState,
@@ -188,7 +224,7 @@ export interface PlainVjpOptions<Args = unknown> extends Omit<AdjointOptions, 'p
   vjp?: PlainVjp<Args>;
 }
 
-type AnyVjpOptions = AnyOptions &
+type AnyVjpOptions = AnyEventOptions &
   Omit<AdjointOptions, 'adjointNorm'> & {
     adjointNorm?: PlainVjpOptions['adjointNorm'] | AdjointOptions['adjointNorm'];
     vjp?: PlainVjp;
@@ -213,15 +249,24 @@ function* solutionVjp(
     const mode = chosenMode(rest.adjoint ?? 'checkpoint', stepper);
     checkCheckpoints(rest.checkpoints, mode);
     const { checkpoints = Infinity } = rest;
-    return yield* plainSolve(stepper, func, y0, times, forward, { mode, vjp, checkpoints, adjoint: rest });
+    const how = { mode, vjp, checkpoints, adjoint: rest };
+    if (!hasEvent(options)) return yield* plainSolve(stepper, func, y0, times, forward, how);
+    return yield* plainEventVjp(stepper, func, y0, times, forward, (interval, alone) =>
+      plainSolve(stepper, func, y0, interval, alone, how),
+    );
   }
   if (options.vjp !== undefined) {
     throw new InvalidArgumentError(
       'vjp is for plain numbers; on tensors tfjs differentiates func. Remove it.',
     );
   }
-  return yield* tensorSolve(func, y0, times, { adjoint: 'checkpoint', ...options } as AnyOptions &
-    AdjointOptions);
+  const all = { adjoint: 'checkpoint', ...options } as AnyEventOptions & AdjointOptions;
+  if (!hasEvent(all)) return yield* tensorSolve(func, y0, times, all);
+  const alone = withoutEvent(all);
+  const stepper = resolveMethod(all.method);
+  return yield* tensorEventVjp(stepper, func, y0, times, all, forwardOptions(all), solveNames, (interval) =>
+    tensorSolve(func, y0, interval, alone),
+  );
 }
 
 function* tensorSolve(
@@ -229,7 +274,7 @@ function* tensorSolve(
   y0: unknown,
   times: Float64Array,
   options: AnyOptions & AdjointOptions,
-): Reading<SolutionVjp<unknown, unknown>> {
+): Reading<SolutionVjp<unknown, TensorGradients<unknown>> & { parameters: Tensor[] }> {
   requireGradients();
   const forward = forwardOptions(options);
   const stepper = resolveMethod(forward.method);
@@ -248,6 +293,7 @@ function* tensorSolve(
   const forBackward = { states: kept.slice(0, states.length), carry: kept.slice(states.length) };
   const inArgs = tensorsIn(forward.args);
   return {
+    parameters,
     ys: outputTree(field, states),
     vjp: (gys: unknown) => {
       const cotangents = checkCotangents(field, states, gys);
@@ -258,7 +304,7 @@ function* tensorSolve(
         const variables = parameters.filter((x): x is Variable => !inArgs.includes(x));
         return {
           y0: unflattenTree(structure, found.toState) as never,
-          t: found.toTimes,
+          t: found.toTimes as Tensor1D,
           params: of(options.params ?? variables),
           args: of(inArgs),
         };

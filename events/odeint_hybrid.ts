@@ -281,15 +281,20 @@ function* walk(plan: HybridPlan, y0: unknown, solve: SegmentSolver, args: unknow
     if (event.terminal) {
       return { ...found, status: 'event', message: `'${event.name}' ended the solve at t = ${t}.` };
     }
-    const stuck = Math.abs(t - from) <= 16 * spacing(t);
-    if (found.times.length < plan.maxEvents && !stuck) continue;
-    const why = stuck
-      ? `events follow each other within the resolution of t at t = ${t}`
-      : `maxEvents = ${plan.maxEvents} events were met by t = ${t}`;
-    const message = `${why}: they may pile up, as those of a ball that comes to rest. Make such an event terminal, or raise maxEvents.`;
-    return { ...found, status: 'max-events', message };
+    const message = tooMany(plan, found.times.length, from, t);
+    if (message) return { ...found, status: 'max-events', message };
   }
   return { ...found, message: `reached t = ${t} with ${found.times.length} events.` };
+}
+
+/* What to say when events pile up; nothing while they do not. */
+function tooMany({ maxEvents }: HybridPlan, count: number, from: number, t: number): string | null {
+  const stuck = Math.abs(t - from) <= 16 * spacing(t);
+  if (count < maxEvents && !stuck) return null;
+  const why = stuck
+    ? `events follow each other within the resolution of t at t = ${t}`
+    : `maxEvents = ${maxEvents} events were met by t = ${t}`;
+  return `${why}: they may pile up, as those of a ball that comes to rest. Make such an event terminal, or raise maxEvents.`;
 }
 
 function addStats(total: SolveStats, part: SolveStats): void {

@@ -33,6 +33,7 @@ export {
   odeintVjp,
   odeintVjpAsync,
   type AdjointOptions,
+  type EventSolutionVjp,
   type GradcheckCommonOptions,
   type GradcheckEntry,
   type GradcheckMode,

@@ -51,11 +51,7 @@ export function linkEvent(field: LeafField, crossed: CrossedEvent): { t: Scalar;
   const { leaves } = field;
   const shapes = leaves.map((leaf) => leaf.shape);
   const sizes = leaves.map((leaf) => leaf.size);
-  const eventField = fieldOf(field, crossed);
-  const time = scalar(crossed.t);
-  const found = discoverDependencies(eventField, time, [...leaves, time]);
-  const read = [...found.variables, ...tensorsIn(crossed.args), ...found.captured];
-  const parameters = [...new Set<Tensor>(read)].filter((x) => !leaves.includes(x));
+  const parameters = eventParameters(field, crossed).filter((x) => !leaves.includes(x));
   const flat = withGradient(
     [...leaves, ...parameters],
     () => concat([tensor1d([crossed.t]), concatLeaves(leaves)]),
@@ -64,7 +60,13 @@ export function linkEvent(field: LeafField, crossed: CrossedEvent): { t: Scalar;
       const toTime = reshape(slice(dy, [0], [1]), []);
       const toState = splitLeaves(slice(dy, [1]), sizes, shapes);
       return gradientOrForgotten(() =>
-        withFreshTape(() => gradients(field, eventField, crossed, parameters, toTime, toState)),
+        withFreshTape(() => {
+          const slopes = eventSlopes(field, crossed, parameters);
+          const [rate, size] = [slopes.rate, slopes.size].map((x) => x.dataSync()[0]);
+          requireCrossing(rate, size, crossed);
+          const found = eventGradients(slopes, toTime, toState);
+          return [...found.toState, ...found.toParameters];
+        }),
       );
     },
     unreachable,
@@ -73,6 +75,13 @@ export function linkEvent(field: LeafField, crossed: CrossedEvent): { t: Scalar;
     t: reshape(slice(flat, [0], [1]), []),
     y: splitLeaves(slice(flat, [1]), sizes, shapes),
   };
+}
+
+/** What an event function reads: variables, tensors in `args`, and others it closes over. */
+export function eventParameters(field: LeafField, crossed: CrossedEvent): Tensor[] {
+  const time = scalar(crossed.t);
+  const found = discoverDependencies(fieldOf(field, crossed), time, [...field.leaves, time]);
+  return [...new Set<Tensor>([...found.variables, ...tensorsIn(crossed.args), ...found.captured])];
 }
 
 /* The component that crossed, as a field on the state's leaves and t. */
@@ -87,58 +96,68 @@ function fieldOf({ structure, leaves }: LeafField, { event, component, args }: C
   };
 }
 
-function gradients(
+/** The derivatives that the implicit function theorem needs, in the scope of the caller. */
+export interface EventSlopes {
+  /** `f` at the event. */
+  slope: Tensor[];
+  toState: Tensor[];
+  toParameters: Tensor[];
+  /** `dg/dt + dg/dy f`. */
+  rate: Tensor;
+  /** `|dg/dy| |y|`, to compare it with. */
+  size: Tensor;
+}
+
+/** Derivatives of the component that crossed, at the event. */
+export function eventSlopes(
   field: LeafField,
-  eventField: LeafField,
   crossed: CrossedEvent,
   parameters: readonly Tensor[],
-  toTime: Tensor,
-  toState: readonly Tensor[],
-): Tensor[] {
+): EventSlopes {
   const { leaves } = field;
   const n = leaves.length;
   const time = scalar(crossed.t);
   const slope = field.call(scalar(crossed.t), leaves).slice(0, n);
-  const event = linearize(eventField, time, [...leaves, time], parameters);
-  const { toState: ofEvent, toParameters } = event.pullback([scalar(1)]);
-  const rate = add(ofEvent[n], inner(ofEvent.slice(0, n), slope));
-  requireCrossing(rate, ofEvent.slice(0, n), leaves, crossed);
+  const event = linearize(fieldOf(field, crossed), time, [...leaves, time], parameters);
+  const found = event.pullback([scalar(1)]);
+  const toState = found.toState.slice(0, n);
+  const magnitudes = (xs: readonly Tensor[]) => xs.map((x): Tensor => abs(x));
+  return {
+    ...{ slope, toState, toParameters: found.toParameters },
+    rate: add(found.toState[n], inner(toState, slope)),
+    size: inner(magnitudes(toState), magnitudes(leaves)),
+  };
+}
+
+/** Gradients to the state at the fixed time and to the parameters, from those to the event's time and state. */
+export function eventGradients(
+  slopes: EventSlopes,
+  toTime: Tensor,
+  toState: readonly Tensor[],
+): { toState: Tensor[]; toParameters: Tensor[] } {
   // How the loss changes when the event comes later, its state moving along.
-  const later = add(toTime, inner(toState, slope));
-  const share = neg(div(later, rate));
-  return [
-    ...toState.map((g, i) => add(g, mul(share, ofEvent[i]))),
-    ...toParameters.map((g) => mul(share, g)),
-  ];
+  const later = add(toTime, inner(toState, slopes.slope));
+  const share = neg(div(later, slopes.rate));
+  return {
+    toState: toState.map((g, i) => add(g, mul(share, slopes.toState[i]))),
+    toParameters: slopes.toParameters.map((g) => mul(share, g)),
+  };
 }
 
 const inner = (a: readonly Tensor[], b: readonly Tensor[]): Tensor =>
   a.map((x, i): Tensor => sum(mul(x, b[i]))).reduce((total, part) => add(total, part));
 
-function requireCrossing(
-  rate: Tensor,
-  toState: readonly Tensor[],
-  leaves: readonly Tensor[],
-  { event, t0, t }: CrossedEvent,
-): void {
-  const size = inner(
-    toState.map((g) => abs(g)),
-    leaves.map((leaf) => abs(leaf)),
-  );
-  requireRate(rate.dataSync()[0], size.dataSync()[0], tangential, { name: event.name, t0, t });
-}
-
 /** Throws for a crossing that is none: the event's time has no derivative there. */
-export function requireRate(
+export function requireCrossing(
   rate: number,
   size: number,
-  least: number,
-  { name, t0, t }: { name: string; t0: number; t: number },
+  { event, t0, t }: Pick<CrossedEvent, 'event' | 't0' | 't'>,
+  least = tangential,
 ): void {
   if (Math.abs(rate) > (least * size) / Math.max(Math.abs(t - t0), 1e-30)) return;
   throw new OdeError(
-    `'${name}' touches zero at t = ${t} without crossing it (its rate of change is ${rate}): the time of the event has no ` +
-      'derivative there. Leave it out of the loss, or choose an event function that crosses zero.',
+    `'${event.name}' touches zero at t = ${t} without crossing it (its rate of change is ${rate}): the time of the event ` +
+      'has no derivative there. Leave it out of the loss, or choose an event function that crosses zero.',
     { t },
   );
 }
