@@ -22,6 +22,7 @@ import { warnOnce } from '../src/core/warn.js';
 import { isReversible } from './adjoint_of.js';
 import type { BacksolveProblem } from './backsolve.js';
 import { backwardSolve } from './backward_options.js';
+import { eventNames } from '../src/event_solve.js';
 import type { ForwardSolve } from './modes.js';
 
 /** Options of the backward solve. Those left out are taken from the forward solve. */
@@ -79,7 +80,7 @@ export const adjointNames = [
 ] as const;
 
 /** Names that a differentiable solve takes beside those of the loop. */
-export const solveNames = [...adjointNames, 'quadrature'];
+export const solveNames = [...adjointNames, 'quadrature', ...eventNames];
 
 /** The values of `adjoint`. */
 export const modes = ['backsolve', 'checkpoint', 'interpolating', 'reversible'] as const;

@@ -53,8 +53,13 @@ export const eventNames = ['eventFn', 'direction', 'eventTol', 'eventSamples', '
 /** Options of any kind of state. */
 export type AnyEventOptions = AnyOptions & Partial<EventSolveOptions<unknown>>;
 
-/** Whether a solve is to end at an event. */
-export const hasEvent = (options: AnyEventOptions): boolean => options.eventFn !== undefined;
+/** Whether a solve is to end at an event. Throws where only what goes with one is given. */
+export function hasEvent(options: AnyEventOptions | null): boolean {
+  if (typeof options?.eventFn !== 'undefined') return true;
+  const stray = eventNames.find((name) => (options as Record<string, unknown> | null)?.[name] !== undefined);
+  if (stray === undefined) return false;
+  throw new InvalidArgumentError(`${stray} goes with eventFn, whose root ends the solve; give that too.`);
+}
 
 /** An event that ended a solve. */
 export interface FirstEvent {

@@ -22,6 +22,7 @@ import type {
   TreeLike,
 } from './core/types.js';
 import {
+  eventNames,
   eventOutput,
   eventSolution,
   hasEvent,
@@ -102,7 +103,8 @@ export function odeint<Args = unknown>(
 export function odeint(func: unknown, y0: unknown, t: unknown, options: AnyOptions = {}): unknown {
   checkOptionsRecord(options);
   const stepper = resolveMethod(options.method);
-  if (!hasEvent(options)) return outputOf(solveGridSync(stepper, func, y0, t, options));
+  const run = { extraOptions: eventNames };
+  if (!hasEvent(options)) return outputOf(solveGridSync(stepper, func, y0, t, options, run));
   return eventSolution(stepper, func, y0, t, options, (start, times, rest) =>
     outputOf(solveGridSync(stepper, func, start, times, rest)),
   );
@@ -166,7 +168,8 @@ export function odeintAsync(
   options: AnyOptions = {},
 ): Promise<unknown> {
   refuseTape('odeintAsync', 'odeint');
-  if (!hasEvent(options)) return solveGridAsync(func, y0, t, options).then(outputOf);
+  if (!hasEvent(options))
+    return solveGridAsync(func, y0, t, options, { extraOptions: eventNames }).then(outputOf);
   return eventLater(func, y0, t, options);
 }
 

@@ -79,8 +79,8 @@ export const watchNames = ['events', 'eventTol', 'eventSamples'];
 const extraOptions = ['throwOnFailure', ...watchNames];
 
 /** Reads them; `null` where nothing is watched for. */
-export function readWatch(options: WatchOptions<unknown>): EventPlan | null {
-  return options.events === undefined ? null : readEventPlan(readEvents(options.events), options);
+export function readWatch(options: WatchOptions<unknown> | null): EventPlan | null {
+  return options?.events === undefined ? null : readEventPlan(readEvents(options.events), options);
 }
 
 /**

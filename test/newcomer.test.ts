@@ -110,9 +110,10 @@ describe('a newcomer', () => {
       );
     });
 
-    it('learns that events and Adams methods are not there', () => {
-      for (const name of ['event_fn', 'eventFn'])
-        refuses(withOptions({ [name]: decay }), 'not available yet');
+    it('is led to events, and learns that Adams methods are not there', () => {
+      refuses(withOptions({ event_fn: decay }), 'did you mean eventFn?');
+      refuses(withOptions({ direction: 1 }), 'goes with eventFn');
+      refuses(() => solve(decay, [1], t, { eventFn: decay } as Anything), 'events: [{ eventFn }]');
       refuses(withOptions({ max_order: 4 }), 'Adams methods are not available');
     });
 
