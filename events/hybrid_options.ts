@@ -33,18 +33,20 @@ export interface HybridPlan {
   direction: 1 | -1;
   events: readonly CheckedEvent[];
   affects: readonly (Affect | null)[];
-  /** The events of one segment: each of them ends it. `null` for none. */
+  /** The events of one segment: those that are terminal or change the state end it. `null` for none. */
   segment: EventPlan | null;
   discrete: readonly DiscreteAffect[];
   saveAt: Float64Array;
   maxEvents: number;
+  /** To which event times are known. */
+  tolerance: number;
   solve: (...call: unknown[]) => unknown;
 }
 
 type Given = Record<string, unknown>;
 
 /** Checks the options of `odeintHybrid`. */
-export function readHybrid(t0: number, options: object): HybridPlan {
+export function readHybrid(t0: number, options: object, plain: boolean): HybridPlan {
   checkOptionsRecord(options);
   const given = options as Given;
   const { t1, maxEvents = 1000, odeintInterface = odeint } = given;
@@ -71,7 +73,11 @@ export function readHybrid(t0: number, options: object): HybridPlan {
   }
   return {
     ...{ t0, t1, direction, events, affects, discrete, maxEvents: maxEvents as number },
-    segment: events.length > 0 ? { ...plan, events: events.map((e) => ({ ...e, terminal: true })) } : null,
+    tolerance: plan.eventTol ?? (plain ? 1e-9 : 1e-6),
+    segment:
+      events.length > 0
+        ? { ...plan, events: events.map((e, i) => ({ ...e, terminal: e.terminal || affects[i] !== null })) }
+        : null,
     saveAt: readSaveAt(given.saveAt, t0, t1),
     solve: odeintInterface as HybridPlan['solve'],
   };
@@ -79,9 +85,9 @@ export function readHybrid(t0: number, options: object): HybridPlan {
 
 function readAffect(affect: unknown, event: CheckedEvent, i: number): Affect | null {
   if (typeof affect === 'function') return affect as Affect;
-  if (affect === undefined && event.terminal) return null;
+  if (affect === undefined) return null;
   throw new InvalidArgumentError(
-    `events[${i}].affect is ${describe(affect)}; expected a function (t, y) => y, or terminal: true.`,
+    `events[${i}].affect of '${event.name}' is ${describe(affect)}; expected a function (t, y) => y.`,
   );
 }
 

@@ -1,4 +1,4 @@
-import { concat, reshape, slice, tensor1d, type Scalar, type Tensor } from '@tensorflow/tfjs-core';
+import { concat, engine, reshape, slice, tensor1d, type Scalar, type Tensor } from '@tensorflow/tfjs-core';
 import type { AnyOptions } from '../src/core/build_problem.js';
 import type { SolveStats } from '../src/core/errors.js';
 import { linkEvent } from '../src/core/event_gradient.js';
@@ -16,8 +16,10 @@ export interface Segment {
   t: Float64Array;
   /** The states there, one by one. */
   states: unknown[];
-  /** The event that ended it; `null` where it ran to its end. */
-  event: { index: number; mask: boolean[]; time: number | Scalar } | null;
+  /** The events that ended it, at one time; `null` where it ran to its end. */
+  end: { events: { index: number; mask: boolean[] }[]; time: number | Scalar } | null;
+  /** Events that were met on the way. */
+  passed: { t: number; index: number; mask: boolean[] }[];
   stats: SolveStats;
 }
 
@@ -38,15 +40,22 @@ export function plainSegments(
 }
 
 function segmentOf({ y, t, events, stats }: GridSolution): Segment {
-  const states = rowsOf(y, t.length);
-  const last = events.at(-1);
-  if (!last) return { t, states, event: null, stats };
+  // Kept, and freed by hand: there is no scope around this.
+  const states = scoped(() => rowsOf(y, t.length).map(keptState));
+  disposeState(y);
+  const ended = events.filter((event) => event.terminal);
+  const last = ended.at(-1);
+  const passed = events.filter((event) => !event.terminal);
+  for (const event of events) if (event !== last) disposeState(event.y);
+  if (!last) return { t, states, end: null, passed, stats };
   // A time on the grid that is the event's is its end.
   const kept = t[t.length - 1] === last.t && t.length > 1 ? t.length - 1 : t.length;
+  for (const state of states.slice(kept)) disposeState(state);
   return {
     t: Float64Array.of(...t.slice(0, kept), last.t),
     states: [...states.slice(0, kept), last.y],
-    event: { index: last.index, mask: last.mask, time: last.t },
+    end: { events: ended.map(({ index, mask }) => ({ index, mask })), time: last.t },
+    passed,
     stats,
   };
 }
@@ -83,8 +92,9 @@ export function tapedSegments(
   return function* (y, start, times) {
     const found = withFreshTape(() =>
       scoped(() => {
-        const { t, event, stats } = runSync(find(y, start, times));
-        return { t, event, stats };
+        const { t, states, end, passed, stats } = runSync(find(y, start, times));
+        states.forEach(disposeState);
+        return { t, end, passed, stats };
       }),
     );
     const grid = isTensor(start)
@@ -92,8 +102,10 @@ export function tapedSegments(
       : found.t;
     const ys = plan.solve(func, y, grid, { ...options, ...solveOptions });
     const states = rowsOf(ys, found.t.length);
-    if (!found.event) return { t: found.t, states, event: null, stats: found.stats };
-    const { index, mask } = found.event;
+    const { passed, stats } = found;
+    if (!found.end) return { t: found.t, states, end: null, passed, stats };
+    // Of several at one time the first gives it its gradient.
+    const [{ index, mask }] = found.end.events;
     const { structure, leaves } = flattenTree(states.pop(), 'y');
     const end = unflattenTree(structure, leaves);
     const field = leafField(func as TensorField<never>, end, options.args);
@@ -101,6 +113,16 @@ export function tapedSegments(
     const crossed = { event: plan.events[index], component: mask.indexOf(true), t0, t, args: options.args };
     const linked = linkEvent(field, crossed);
     states.push(unflattenTree(structure, linked.y));
-    return { t: found.t, states, event: { index, mask, time: linked.t }, stats: found.stats };
+    return { t: found.t, states, end: { ...found.end, time: linked.t }, passed, stats };
   };
+}
+
+function keptState(y: unknown): unknown {
+  if (!(y instanceof Float64Array)) for (const leaf of flattenTree(y, 'y').leaves) engine().keep(leaf);
+  return y;
+}
+
+function disposeState(y: unknown): void {
+  const plain = y instanceof Float64Array || (Array.isArray(y) && y[0] instanceof Float64Array);
+  if (!plain) for (const leaf of flattenTree(y, 'y').leaves) leaf.dispose();
 }

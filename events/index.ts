@@ -9,7 +9,7 @@ export {
   odeintHybridAsync,
   type HybridEvent,
   type HybridOptions,
-  type HybridRecord,
   type HybridSolution,
 } from './odeint_hybrid.js';
+export type { HybridRecord } from './hybrid_walk.js';
 export { terminateAtSteadyState, type SteadyStateOptions } from './steady_state.js';

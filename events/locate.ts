@@ -322,8 +322,9 @@ export class EventWatch<S> implements Watch<S> {
     }.bind(this);
     let { a, b } = crossing;
     let found = yield* values(a, b);
-    const i = found.findIndex((value) => Math.sign(value) === Math.sign(gb));
-    if (i <= 0) return a;
+    // A start that counts as zero may have the sign of the end: what matters is where that is reached from elsewhere.
+    const i = arrival(found, Math.sign(gb));
+    if (i < 0) return a;
     const x = findRoot(
       chebyshevInterpolant(found),
       [nodes[i - 1], found[i - 1]],
@@ -347,11 +348,16 @@ export class EventWatch<S> implements Watch<S> {
       const near = rootNear(chebyshevFit(found, 3), 0.5, 1e-3);
       if (near >= 0 && near <= 1) return a + near * (b - a);
     }
-    const k = found.findIndex((g) => Math.sign(g) === Math.sign(gb));
-    if (k <= 0) return root;
+    const k = arrival(found, Math.sign(gb));
+    if (k < 0) return root;
     const line = found[k - 1] / (found[k - 1] - found[k]);
     return a + (nodes[k - 1] + line * (nodes[k] - nodes[k - 1])) * (b - a);
   }
+}
+
+/* The first place where values take a sign that the one before has not; -1 for none. */
+function arrival(values: readonly number[], sign: number): number {
+  return values.findIndex((g, i) => i > 0 && Math.sign(g) === sign && Math.sign(values[i - 1]) !== sign);
 }
 
 const flat = (value: unknown): Tensor => reshape(value as Tensor, [(value as Tensor).size]);

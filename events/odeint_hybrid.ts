@@ -1,4 +1,6 @@
 import {
+  clone,
+  engine,
   reshape,
   scalar,
   stack,
@@ -16,11 +18,10 @@ import { describe, InvalidArgumentError, type SolveStats } from '../src/core/err
 import type { EventOption, PlainEventFunc, TensorEventFunc } from '../src/core/events.js';
 import { isPlainState } from '../src/core/float64_kind.js';
 import { verifyGradients } from '../src/core/gradient_repair.js';
-import { runAsync, runSync, type Reading } from '../src/core/reading.js';
+import { runAsync, runSync } from '../src/core/reading.js';
 import { newStats } from '../src/core/system.js';
-import { isTapeActive, recordedOrForgotten } from '../src/core/tape.js';
-import { spacing } from '../src/core/time.js';
-import { flattenTree, isTensor, leavesLike, unflattenTree, type TreeOf } from '../src/core/tree.js';
+import { isTapeActive, recordedOrForgotten, scoped } from '../src/core/tape.js';
+import { flattenTree, isTensor, unflattenTree, type TreeOf } from '../src/core/tree.js';
 import type {
   PlainFunc,
   PlainOptions,
@@ -30,13 +31,14 @@ import type {
   TreeLike,
 } from '../src/core/types.js';
 import { refuseTape } from '../src/odeint.js';
-import { hybridNames, readHybrid, type Affect, type HybridPlan } from './hybrid_options.js';
-import { plainSegments, tapedSegments, type Segment, type SegmentSolver } from './hybrid_segments.js';
+import { hybridNames, readHybrid } from './hybrid_options.js';
+import { plainSegments, tapedSegments } from './hybrid_segments.js';
+import { disposeStates, walk, type Hybrid, type HybridRecord, type Walk } from './hybrid_walk.js';
 import type { EventInterface } from './odeint_event.js';
 
 /** An event that changes the state. */
 export interface HybridEvent<EventFn, AffectFn> extends EventOption<EventFn> {
-  /** The state after the event: `(t, y, args) => y`. Without it the event must be terminal. */
+  /** The state after the event: `(t, y, args) => y`. Without it the event is recorded, and ends the solve if terminal. */
   affect?: AffectFn;
 }
 
@@ -55,19 +57,6 @@ export interface HybridOptions<EventFn, AffectFn> extends Pick<EventInterface, '
   eventTol?: number;
   /** Parts of each step at whose ends event functions are looked at. Default 8 for plain numbers, 4 for tensors. */
   eventSamples?: number;
-}
-
-/** What happened on the way. */
-export interface HybridRecord {
-  t: number;
-  /** `'event'` for a root of `events[index]`, `'discrete'` for `discreteTimes`. */
-  kind: 'event' | 'discrete';
-  index: number;
-  name: string;
-  /** Which components of the event function crossed zero. */
-  mask: boolean[];
-  /** Row of `y` with the state before; the next row has that after. */
-  row: number;
 }
 
 /** The result of `odeintHybrid`. */
@@ -127,18 +116,35 @@ export function odeintHybrid<Args = unknown>(
   options: PlainOptions<Args> & HybridOptions<PlainEventFunc<Args>, PlainAffect<Args>>,
 ): HybridSolution<Float64Array[], Float64Array>;
 export function odeintHybrid(func: unknown, y0: unknown, t0: unknown, options: AnyOptions): unknown {
-  const taped = isTapeActive() && !isPlainState(y0);
-  if (taped) verifyGradients();
-  const { run, finish } = begin(func, y0, t0, options, taped);
-  if (isPlainState(y0)) return finish(runSync(run()));
-  return recordedOrForgotten(() => {
-    let solution: unknown;
-    tidy(() => {
-      solution = finish(runSync(run()));
-      return tensorsOf(solution as HybridSolution<unknown, Tensor>);
-    });
-    return solution;
+  const plain = isPlainState(y0);
+  if (!isTapeActive() || plain) {
+    const { found, run, finish } = begin(func, y0, t0, options, false);
+    try {
+      runSync(run());
+      return plain ? finish() : inTidy(finish);
+    } finally {
+      if (!plain) disposeStates(found.states);
+    }
+  }
+  verifyGradients();
+  const { run, finish } = begin(func, y0, t0, options, true);
+  return recordedOrForgotten(() =>
+    inTidy(() => {
+      runSync(run());
+      return finish();
+    }),
+  );
+}
+
+/* A solution of which all but its tensors is freed. */
+function inTidy(solve: () => unknown): unknown {
+  let solution: unknown;
+  tidy(() => {
+    solution = solve();
+    const { y, eventTimes } = solution as HybridSolution<unknown, Tensor>;
+    return [...flattenTree(y, 'y').leaves, eventTimes];
   });
+  return solution;
 }
 
 /**
@@ -170,161 +176,59 @@ export function odeintHybridAsync(
 }
 
 async function hybridLater(func: unknown, y0: unknown, t0: unknown, options: AnyOptions): Promise<unknown> {
-  const { run, finish } = begin(func, y0, t0, options, false);
-  const walk = await runAsync(run());
-  if (isPlainState(y0)) return finish(walk);
+  const plain = isPlainState(y0);
+  const { found, run, finish } = begin(func, y0, t0, options, false);
   try {
-    let solution: unknown;
-    tidy(() => {
-      solution = finish(walk);
-      return tensorsOf(solution as HybridSolution<unknown, Tensor>);
-    });
-    return solution;
+    await runAsync(run());
+    return plain ? finish() : inTidy(finish);
   } finally {
-    disposeStates(walk.states);
+    if (!plain) disposeStates(found.states);
   }
 }
 
-const tensorsOf = ({ y, eventTimes }: HybridSolution<unknown, Tensor>): Tensor[] => [
-  ...flattenTree(y, 'y').leaves,
-  eventTimes,
-];
-
-function disposeStates(states: readonly unknown[]): void {
-  for (const state of states) for (const leaf of flattenTree(state, 'y').leaves) leaf.dispose();
-}
-
-/** What a hybrid solve has gathered. */
-interface Walk {
-  t: number[];
-  states: unknown[];
-  events: HybridRecord[];
-  times: (number | Scalar)[];
-  status: HybridSolution<unknown, unknown>['status'];
-  message: string;
-  stats: SolveStats;
-}
-
+/* Off the tape no scope is open around the solve: states are kept, and freed by hand. */
 function begin(func: unknown, y0: unknown, t0: unknown, options: AnyOptions, taped: boolean) {
   if (typeof t0 !== 'number' || !Number.isFinite(t0)) {
     throw new InvalidArgumentError(`t0 is ${describe(t0)}; expected a finite number.`);
   }
-  const plan = readHybrid(t0, options);
-  const own = Object.entries(options).filter(([name]) => !hybridNames.includes(name));
+  const plain = isPlainState(y0);
+  const own = !taped && !plain;
+  const plan = readHybrid(t0, options, plain);
+  const rest = Object.entries(options).filter(([name]) => !hybridNames.includes(name));
   const isBackward = (name: string) => (adjointNames as readonly string[]).includes(name);
-  const forward = Object.fromEntries(own.filter(([name]) => !isBackward(name))) as AnyOptions;
-  const backward = Object.fromEntries(own.filter(([name]) => isBackward(name)));
+  const forward = Object.fromEntries(rest.filter(([name]) => !isBackward(name))) as AnyOptions;
+  const backward = Object.fromEntries(rest.filter(([name]) => isBackward(name)));
   const stepper = resolveMethod(forward.method);
   const segments = taped
     ? tapedSegments(stepper, func, forward, plan, backward)
     : plainSegments(stepper, func, forward, plan);
-  const plain = isPlainState(y0);
-  return {
-    run: () => walk(plan, y0, segments, forward.args),
-    finish: (found: Walk) => (plain ? plainSolution(found) : tensorSolution(found, y0)),
-  };
-}
-
-/* Segment by segment, until the end. */
-function* walk(plan: HybridPlan, y0: unknown, solve: SegmentSolver, args: unknown): Reading<Walk> {
-  const { direction, discrete, saveAt, t1 } = plan;
   const found: Walk = {
-    t: [],
-    states: [],
-    events: [],
-    times: [],
-    status: 'success',
-    message: '',
-    stats: newStats(),
+    ...{ t: [], states: [], events: [], times: [], status: 'success', message: '', stats: newStats() },
   };
-  let y: unknown = isPlainState(y0) ? Float64Array.from(y0) : y0;
-  let t = plan.t0;
-  let start: number | Scalar = t;
-  let next = 0;
-  const jump = (affect: Affect, record: Omit<HybridRecord, 't' | 'row'>): void => {
-    found.events.push({ t, row: found.t.length - 1, ...record });
-    y = changed(affect, start, y, args, record.name);
+  const keep = (make: () => unknown): unknown => (own ? keptTree(make) : make());
+  const hybrid: Hybrid = { plan, found, args: forward.args, keep };
+  const start = plain ? Float64Array.from(y0) : y0;
+  return {
+    found,
+    run: () => walk(hybrid, own ? keptTree(() => copyTree(y0)) : start, segments),
+    finish: () => (plain ? plainSolution(found) : tensorSolution(found, y0)),
   };
-  const save = (time: number, state: unknown): void => {
-    found.t.push(time);
-    found.states.push(state);
-  };
-  save(t, y);
-  for (;;) {
-    // Doses at this time, in their order; both sides are saved.
-    while (next < discrete.length && (discrete[next].t - t) * direction <= 0) {
-      const { affect, name } = discrete[next];
-      jump(affect, { kind: 'discrete', index: next++, name, mask: [] });
-      save(t, y);
-    }
-    if ((t1 - t) * direction <= 0) break;
-    const end = next < discrete.length ? discrete[next].t : t1;
-    const inside = saveAt.filter((time) => (time - t) * direction > 0 && (end - time) * direction > 0);
-    const segment: Segment = yield* solve(y, start, Float64Array.of(t, ...inside, end));
-    addStats(found.stats, segment.stats);
-    const from: number = t;
-    for (let i = 1; i < segment.t.length; i++) save(segment.t[i], segment.states[i]);
-    y = segment.states[segment.states.length - 1];
-    t = segment.t[segment.t.length - 1];
-    start = segment.event?.time ?? t;
-    if (!segment.event) continue;
-    const { index, mask, time } = segment.event;
-    const event = plan.events[index];
-    const affect = plan.affects[index];
-    found.times.push(time);
-    if (affect) {
-      jump(affect, { kind: 'event', index, name: event.name, mask });
-      save(t, y);
-    } else {
-      found.events.push({ t, row: found.t.length - 1, kind: 'event', index, name: event.name, mask });
-    }
-    if (event.terminal) {
-      return { ...found, status: 'event', message: `'${event.name}' ended the solve at t = ${t}.` };
-    }
-    const message = tooMany(plan, found.times.length, from, t);
-    if (message) return { ...found, status: 'max-events', message };
-  }
-  return { ...found, message: `reached t = ${t} with ${found.times.length} events.` };
 }
 
-/* What to say when events pile up; nothing while they do not. */
-function tooMany({ maxEvents }: HybridPlan, count: number, from: number, t: number): string | null {
-  const stuck = Math.abs(t - from) <= 16 * spacing(t);
-  if (count < maxEvents && !stuck) return null;
-  const why = stuck
-    ? `events follow each other within the resolution of t at t = ${t}`
-    : `maxEvents = ${maxEvents} events were met by t = ${t}`;
-  return `${why}: they may pile up, as those of a ball that comes to rest. Make such an event terminal, or raise maxEvents.`;
-}
-
-function addStats(total: SolveStats, part: SolveStats): void {
-  for (const name of ['steps', 'accepted', 'rejected', 'nfe', 'njev'] as const) total[name] += part[name];
-  total.lastStep = part.lastStep;
-}
-
-/* The state after a jump; it must be one like that before. */
-function changed(affect: Affect, t: number | Scalar, y: unknown, args: unknown, name: string): unknown {
-  if (y instanceof Float64Array) {
-    const value = affect(t, y.slice(), args) as ArrayLike<number> | undefined;
-    const numbers = value && Array.from(value);
-    if (numbers?.length === y.length && numbers.every((x) => Number.isFinite(x)))
-      return Float64Array.from(numbers);
-    throw new InvalidArgumentError(
-      `affect of '${name}' returned ${describe(value)}; expected ${y.length} finite numbers, the state after it.`,
-    );
-  }
-  const { structure, leaves } = flattenTree(y, 'y');
-  const time = isTensor(t) ? t : scalar(t as number);
-  const value = affect(time, y, args);
-  const parts = structure.kind === 'leaf' ? [value] : leavesLike(structure, value, `affect of '${name}'`);
-  const kept = parts.map((part, i) => {
-    const { shape } = leaves[i];
-    if (isTensor(part) && part.dtype === 'float32' && part.shape.join() === shape.join()) return part;
-    throw new InvalidArgumentError(
-      `affect of '${name}' returned ${describe(part)}; expected a float32 tensor of shape [${shape.join(', ')}].`,
-    );
+function keptTree(make: () => unknown): unknown {
+  return scoped(() => {
+    const tree = make();
+    for (const leaf of flattenTree(tree, 'y').leaves) engine().keep(leaf);
+    return tree;
   });
-  return unflattenTree(structure, kept);
+}
+
+function copyTree(y: unknown): unknown {
+  const { structure, leaves } = flattenTree(y, 'y0');
+  return unflattenTree(
+    structure,
+    leaves.map((leaf) => clone(leaf)),
+  );
 }
 
 function plainSolution({ t, states, times, ...rest }: Walk): HybridSolution<Float64Array[], Float64Array> {
