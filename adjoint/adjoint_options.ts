@@ -1,6 +1,6 @@
 import { scalar, Variable, type Tensor } from '@tensorflow/tfjs-core';
 import type { Stepper } from '../solvers/index.js';
-import type { AnyOptions } from '../src/core/build_problem.js';
+import { makePlan, type AnyOptions } from '../src/core/build_problem.js';
 import { describe, InvalidArgumentError } from '../src/core/errors.js';
 import {
   checkTolerancePairs,
@@ -16,7 +16,7 @@ import { checkNorm } from '../src/core/float64_kind.js';
 import { scoped } from '../src/core/tape.js';
 import type { LeafField } from '../src/core/leaf_field.js';
 import type { TensorNorm } from '../src/core/tensor_space.js';
-import { tensorsIn, unflattenTree } from '../src/core/tree.js';
+import { pathTo, tensorsIn, unflattenTree } from '../src/core/tree.js';
 import { discoverDependencies, requireKnown } from '../src/core/vjp.js';
 import { warnOnce } from '../src/core/warn.js';
 import { isReversible } from './adjoint_of.js';
@@ -25,7 +25,10 @@ import { backwardSolve } from './backward_options.js';
 import { eventNames } from '../src/event_solve.js';
 import type { ForwardSolve } from './modes.js';
 
-/** Options of the backward solve. Those left out are taken from the forward solve. */
+/**
+ * Options of gradients. Those named `adjoint...` tune the backward solve of `'backsolve'` and `'interpolating'`, and
+ * throw with the other modes, which have none; left out, they are taken from the forward solve.
+ */
 export interface AdjointOptions {
   /**
    * How the gradient is computed. `'backsolve'` solves the augmented system backward in time, at a memory that does not
@@ -79,6 +82,9 @@ export const adjointNames = [
   'adjointOptions',
 ] as const;
 
+/* Those that tune a backward solve. */
+const tuningNames = ['adjointMethod', 'adjointRtol', 'adjointAtol', 'adjointNorm', 'adjointOptions'] as const;
+
 /** Names that a differentiable solve takes beside those of the loop. */
 export const solveNames = [...adjointNames, 'quadrature', ...eventNames];
 
@@ -104,20 +110,38 @@ export function chosenMode(mode: unknown, stepper: Stepper): Mode {
   );
 }
 
-/** Checks the option `checkpoints`. */
-export function checkCheckpoints(checkpoints: unknown, mode: Mode): void {
+/** Whether a mode solves an equation backward in time, and not the steps themselves. */
+export const solvesBackward = (mode: string): boolean => mode === 'backsolve' || mode === 'interpolating';
+
+/** Throws for options that the mode does not read. */
+export function checkModeOptions(options: AdjointOptions, mode: Mode): void {
+  const unread = solvesBackward(mode) ? undefined : tuningNames.find((name) => options[name] !== undefined);
+  if (unread) {
+    throw new InvalidArgumentError(
+      `${unread} tunes a backward solve, and adjoint '${mode}' has none; set adjoint: 'backsolve' or 'interpolating', or ` +
+        'remove it.',
+    );
+  }
+  const { checkpoints } = options;
   if (checkpoints === undefined) return;
   if (mode !== 'checkpoint') {
     throw new InvalidArgumentError("checkpoints is an option of adjoint: 'checkpoint'; set that too.");
   }
-  if (!(Number.isInteger(checkpoints) && (checkpoints as number) > 0)) {
+  if (!(Number.isInteger(checkpoints) && checkpoints > 0)) {
     throw new InvalidArgumentError(`checkpoints is ${describe(checkpoints)}; expected a positive integer.`);
   }
 }
 
 function checkParams(params: readonly Variable[]): readonly Variable[] {
   if (Array.isArray(params) && params.every((variable) => variable instanceof Variable)) return params;
-  throw new InvalidArgumentError(`params is ${describe(params)}; expected an array of tf.variable(...).`);
+  const weights: readonly unknown[] = Array.isArray(params) ? params : [];
+  const ofLayers = weights.some(
+    (weight) => typeof (weight as { read?: unknown } | null)?.read === 'function',
+  );
+  throw new InvalidArgumentError(
+    `params is ${describe(params)}; expected an array of tf.variable(...). ` +
+      (ofLayers ? 'Leave params out: the weights of layers are found.' : 'Left out, they are found.'),
+  );
 }
 
 /** What is differentiated: variables and the tensors in `args`; and what func uses beside them. */
@@ -130,15 +154,26 @@ export function findParameters(
   const found = scoped(() => discoverDependencies(field, scalar(t), field.leaves));
   const variables: readonly Tensor[] = params ? checkParams(params) : found.variables;
   requireKnown(found.variables, variables);
-  for (const variable of params ?? []) {
-    if (found.variables.includes(variable)) continue;
-    warnOnce(
-      `unread ${variable.name}`,
-      `params names the variable '${variable.name}', which func does not read at t0: its gradient is 0 so far.`,
-    );
-  }
   const parameters = [...new Set([...variables, ...tensorsIn(args)])];
   return { parameters, captured: found.captured.filter((tensor) => !parameters.includes(tensor)) };
+}
+
+/** Warns of variables in `params` that func read nowhere; to be called at the end of the way back. */
+export function warnOfUnread({ met }: LeafField, params: readonly Variable[] | undefined): void {
+  for (const variable of params ?? []) {
+    if (met?.has(variable)) continue;
+    warnOnce(
+      `unread ${variable.name}`,
+      `params names the variable '${variable.name}', which func never read: its gradient is 0.`,
+    );
+  }
+}
+
+/** Throws for a tensor in `args` that is disposed. */
+export function checkArgs(args: unknown): void {
+  const path = pathTo(args, 'args', (tensor) => tensor.isDisposed);
+  if (path === null) return;
+  throw new InvalidArgumentError(`${path} is a disposed tensor; expected one that is still alive.`);
 }
 
 /** The options of the forward solve among those of an adjoint one. */
@@ -152,17 +187,19 @@ export function forwardOptions(options: AnyOptions & AdjointOptions): AnyOptions
 export interface AdjointPlan {
   mode: Mode;
   checkpoints: number;
-  backward: BacksolveProblem;
+  /** The backward solve; `null` in a mode that has none. */
+  backward: BacksolveProblem | null;
 }
 
-/** Checks the options of the way back. Those left out are inherited, except what only watches the forward solve. */
+/** Checks the options of the solve and of the way back. */
 export function planAdjoint(solve: ForwardSolve, options: AdjointOptions): AdjointPlan {
   const mode = chosenMode(options.adjoint, solve.stepper);
-  checkCheckpoints(options.checkpoints, mode);
+  makePlan(solve.stepper, solve.times, solve.options, solve.extraOptions);
+  checkModeOptions(options, mode);
   return {
     mode,
     checkpoints: options.checkpoints ?? Infinity,
-    backward: backwardProblem(solve, options),
+    backward: solvesBackward(mode) ? backwardProblem(solve, options) : null,
   };
 }
 
@@ -171,8 +208,9 @@ function backwardProblem(solve: ForwardSolve, options: AdjointOptions): Backsolv
   const { structure } = field;
   const back = backwardSolve(solve, unflattenTree(structure, field.leaves), options);
   const epsilon = 2 ** -23;
-  const rtol = leafTolerances('rtol', back.rtol, structure, 1e-5, epsilon);
-  const atol = leafTolerances('atol', back.atol, structure, 1e-6, epsilon);
+  const titles = [options.adjointRtol ? 'adjointRtol' : 'rtol', options.adjointAtol ? 'adjointAtol' : 'atol'];
+  const rtol = leafTolerances('rtol', back.rtol, structure, 1e-5, epsilon, titles[0]);
+  const atol = leafTolerances('atol', back.atol, structure, 1e-6, epsilon, titles[1]);
   checkTolerancePairs(rtol, atol);
   return {
     field,

@@ -16,13 +16,14 @@ import {
 import type { Scalar, Tensor } from '@tensorflow/tfjs-core';
 import { buildProblem, makePlan, type AnyOptions } from '../src/core/build_problem.js';
 import { consumeSteps } from '../src/core/collect.js';
-import { NonFiniteStateError, OdeError } from '../src/core/errors.js';
+import { MaxStepsError, NonFiniteStateError, OdeError, StepUnderflowError } from '../src/core/errors.js';
 import { runSync, type Reading } from '../src/core/reading.js';
 import type { Stepper } from '../src/core/stepper.js';
 import { keptParts } from '../src/core/tensor_kind.js';
 import type { LeafField } from '../src/core/leaf_field.js';
 import { TensorSpace, type TensorNorm, type TensorState } from '../src/core/tensor_space.js';
 import { vjp } from '../src/core/vjp.js';
+import { largestNorm } from './backward_options.js';
 import { relativeDistance, reportDrift } from './drift.js';
 
 /** What the backward solve needs to know. */
@@ -178,6 +179,7 @@ function backOneInterval(
   });
   let end: Tensor[] = [];
   const size = inBackwardSolve(
+    problem.trajectory ? 'interpolating' : 'backsolve',
     consumeSteps(solve, false, (step) => {
       if (step.t1 !== interval[1]) return;
       end = [...space.unpack(step.y1), ...space.quadratures(step.y1)].map((part) => clone(part));
@@ -193,13 +195,27 @@ function backOneInterval(
 }
 
 /** Runs the way back, whose failures are none of the caller's y0. */
-export function inBackwardSolve<T>(loop: Reading<T>): T {
+export function inBackwardSolve<T>(mode: 'backsolve' | 'interpolating', loop: Reading<T>): T {
   try {
     return runSync(loop);
   } catch (error) {
-    if (error instanceof OdeError) error.message = `in the backward solve of the adjoint: ${error.message}`;
+    if (error instanceof OdeError) {
+      error.message = `in the backward solve of the adjoint: ${error.message}${remedyFor(error, mode)}`;
+    }
     throw error;
   }
+}
+
+/* Damped problems grow when they are solved backward, and stiff ones beyond all bounds. */
+function remedyFor(error: OdeError, mode: 'backsolve' | 'interpolating'): string {
+  const failed = [MaxStepsError, StepUnderflowError, NonFiniteStateError].some(
+    (kind) => error instanceof kind,
+  );
+  if (!failed) return '';
+  return mode === 'backsolve'
+    ? " If the forward solve is fine, use adjoint: 'interpolating' (for damped and stiff problems), which does not solve " +
+        "the state backward, or 'checkpoint', which solves nothing backward."
+    : " If the forward solve is fine, use adjoint: 'checkpoint', which solves nothing backward.";
 }
 
 function augmentedSpace({
@@ -230,10 +246,8 @@ function augmentedSpace({
 /* The forward norm, of the state and of its cotangent, the larger one. */
 function onEachHalf(norm: TensorNorm, leaves: number): TensorNorm {
   if (typeof norm !== 'function') return norm;
-  return (all) => {
-    const [first, ...rest] = all.length > leaves ? [all.slice(0, leaves), all.slice(leaves)] : [all];
-    return rest.reduce<Scalar>((largest, half) => maximum(largest, norm(half)), norm(first));
-  };
+  const halves = (all: Tensor[]) => (all.length > leaves ? [all.slice(0, leaves), all.slice(leaves)] : [all]);
+  return largestNorm(norm, halves, (a, b): Scalar => maximum(a, b));
 }
 
 /* (y, a) -> (f, -a^T df/dy, -a^T df/dp), without the first where y is known. `sides` are the cotangents of quadratures. */

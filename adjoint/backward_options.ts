@@ -32,6 +32,12 @@ export function backwardSolve(solve: Forward, y0: unknown, options: AdjointOptio
   const separable = solve.stepper instanceof Leapfrog;
   const adjointMethod = options.adjointMethod ?? (separable ? 'rk4_classic' : undefined);
   const stepper = resolveMethod(adjointMethod ?? forward.method);
+  if (stepper instanceof Leapfrog) {
+    throw new InvalidArgumentError(
+      "adjointMethod is 'leapfrog', which needs a separable system, and the backward one never is; use 'rk4_classic' or " +
+        "'dopri5'.",
+    );
+  }
   checkAdjointOptions(options.adjointOptions);
   const base = adjointMethod === undefined ? inherited : commonOf(inherited);
   const backward: AnyOptions = { ...base, ...options.adjointOptions };
@@ -45,7 +51,7 @@ export function backwardSolve(solve: Forward, y0: unknown, options: AdjointOptio
       `adjointNorm is ${describe(adjointNorm)}; expected 'full', 'seminorm' or a function.`,
     );
   }
-  if (times.length > 1) makePlan(stepper, times, backward, adjointNames);
+  if (times.length > 1) makePlan(stepper, times, backward, []);
   return {
     stepper,
     options: backward,
@@ -55,6 +61,14 @@ export function backwardSolve(solve: Forward, y0: unknown, options: AdjointOptio
   };
 }
 
+/** A norm taken of every part of an error, the largest one: the state must not hide its cotangent, nor the reverse. */
+export const largestNorm =
+  <T, V>(norm: (part: T) => V, split: (all: T) => readonly T[], larger: (a: V, b: V) => V) =>
+  (all: T): V =>
+    split(all)
+      .map((part) => norm(part))
+      .reduce((a, b) => larger(a, b));
+
 function checkAdjointOptions(options: object | undefined): void {
   const elsewhere: Record<string, string> = {
     norm: 'adjointNorm',
@@ -62,11 +76,15 @@ function checkAdjointOptions(options: object | undefined): void {
     atol: 'adjointAtol',
     method: 'adjointMethod',
   };
+  // What func gets is the same on the way back, and nothing there is anybody's step to watch.
+  const forwardOnly = ['args', 'inPlace', 'quadrature', 'onStep', 'onAccept', 'onReject', 'onProgress'];
   for (const name of Object.keys(options ?? {})) {
-    if (!Object.hasOwn(elsewhere, name)) continue;
-    throw new InvalidArgumentError(
-      `adjointOptions.${name} is not read; set ${elsewhere[name]} beside it instead.`,
-    );
+    const remedy = Object.hasOwn(elsewhere, name)
+      ? `set ${elsewhere[name]} beside it instead`
+      : [...forwardOnly, ...adjointNames].includes(name)
+        ? 'set it beside adjointOptions, or leave it out'
+        : null;
+    if (remedy) throw new InvalidArgumentError(`adjointOptions.${name} is not read; ${remedy}.`);
   }
 }
 

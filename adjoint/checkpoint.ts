@@ -31,22 +31,24 @@ export interface Recording<S> {
 }
 
 /**
- * Solves and remembers: the times of every step, and what the method carried before up to `checkpoints` of them, the
- * first one among them; with 0, what it carried at the end. All of it belongs to `archive`.
+ * Solves and remembers: the times of every step, and what the method carried before up to `keep` of them, the first one
+ * among them, or only what it carried at the `'end'`. All of it belongs to `archive`.
  * @returns The record, and the states at the output times.
  */
 export function* recordSolve<S>(
   problem: Problem<S>,
   times: Float64Array,
-  checkpoints: number,
+  keep: number | 'end',
   archive: StateSpace<S>,
 ): Reading<{ recording: Recording<S>; outputs: S[] }> {
   const { direction, system } = problem;
   const steps: StepRecord[] = [];
   const outputs: S[] = [archive.adopt(problem.start())];
-  const known = problem.steps.kind === 'fixed' && checkpoints < Infinity;
+  const endOnly = keep === 'end';
+  const slots = endOnly ? 1 : keep;
+  const known = problem.steps.kind === 'fixed' && !endOnly && slots < Infinity;
   const count = known ? problem.steps.count(problem.maxNumSteps) : null;
-  const keeper = new KeptStates<readonly S[]>(Math.max(1, checkpoints), count, (carried) =>
+  const keeper = new KeptStates<readonly S[]>(slots, count, (carried) =>
     carried.forEach((state) => archive.release(state)),
   );
   const carried = (state: StepState<S>, at: 'start' | 'end'): readonly S[] =>
@@ -54,7 +56,7 @@ export function* recordSolve<S>(
   let last: readonly S[] = [];
   yield* consumeSteps(problem, false, (step) => {
     const { t0, t1, state } = step;
-    if (checkpoints > 0) keeper.offer(steps.length, () => carried(state, 'start'));
+    if (!endOnly) keeper.offer(steps.length, () => carried(state, 'start'));
     const before = steps.at(-1)?.bounds;
     const bounds = system.bounds();
     const restart = before?.[0] !== bounds[0] || before[1] !== bounds[1];
@@ -66,9 +68,9 @@ export function* recordSolve<S>(
       problem.space.disown(output);
       outputs.push(archive.adopt(output));
     }
-    if (checkpoints === 0 && t1 === problem.t1) last = carried(state, 'end');
+    if (endOnly && t1 === problem.t1) last = carried(state, 'end');
   });
-  if (checkpoints === 0) return { recording: { steps, kept: new Map([[steps.length, last]]) }, outputs };
+  if (endOnly) return { recording: { steps, kept: new Map([[steps.length, last]]) }, outputs };
   if (steps.length === 0) keeper.offer(0, () => [archive.copy(outputs[0])]);
   return { recording: { steps, kept: keeper.kept }, outputs };
 }

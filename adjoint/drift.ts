@@ -58,8 +58,9 @@ export function reportDrift(mode: 'backsolve' | 'reversible', drift: number, rto
     `drift of ${mode}`,
     mode === 'backsolve'
       ? `the state solved backward by adjoint 'backsolve' misses the forward solution by ${percent} between two output ` +
-          "times: its gradient is not to be trusted. Use adjoint: 'checkpoint', tighter tolerances, or more output times."
+          "times: its gradient is not to be trusted. Use adjoint: 'interpolating' (for damped problems) or 'checkpoint'; where it misses " +
+          'little, tighter tolerances or more output times may do.'
       : `the state taken back by adjoint 'reversible' misses y0 by ${percent}, since rounding grows on the way back: its ` +
-          "gradient is not to be trusted. Use adjoint: 'checkpoint', or smaller steps.",
+          "gradient is not to be trusted. Use adjoint: 'checkpoint', or another method: smaller steps do not help.",
   );
 }

@@ -1,6 +1,6 @@
 import { AbortedError, GradientMismatchError, MissingGradientError } from '../src/core/errors.js';
 import { isPlainState } from '../src/core/float64_kind.js';
-import type { GradcheckReport } from '../src/core/gradient_report.js';
+import type { GradcheckReport, GradcheckRow } from '../src/core/gradient_report.js';
 import { checkOptionsRecord } from '../src/core/options.js';
 import { isTapeActive, scoped } from '../src/core/tape.js';
 import type { TimeGrid } from '../src/core/times.js';
@@ -95,7 +95,10 @@ export function gradcheck(func: unknown, y0: unknown, t: unknown, options: objec
   });
   settings.print(report.table);
   if (report.passed || !settings.throwOnFailure) return report;
-  throw new GradientMismatchError(mismatchMessage(report.rows, continuous, plain), report);
+  throw new GradientMismatchError(
+    mismatchMessage(report.rows, continuous, plain ? (given.vjp ? 'vjp' : 'numbers') : 'tensors'),
+    report,
+  );
 }
 
 function refuseInsideGradient(): void {
@@ -125,12 +128,25 @@ function check(problem: CheckedProblem, settings: GradcheckSettings): GradcheckR
         : { gradRtol: discrete, gradAtol, change: null },
     ),
   );
+  const judged = isJudged(rows)
+    ? rows
+    : rows.map((row) => ({ ...row, passed: false, failure: nothingJudged }));
   const steps = grid.length - 1;
   const title =
     `gradcheck: ${method}, ${steps} ${steps === 1 ? 'step' : 'steps'}, ${epsilon > 1e-10 ? 'float32' : 'float64'}, ` +
     (problem.loss ? 'loss of the caller' : 'loss: a random linear functional of all outputs');
-  return makeReport(title, rows, inputs);
+  return makeReport(title, judged, inputs);
 }
+
+const nothingJudged =
+  'there is nothing to compare: no input changes the loss. It must depend on the outputs that it receives.';
+
+/* Whether any derivative differs from zero, or could not be taken. */
+const isJudged = (rows: readonly GradcheckRow[]): boolean =>
+  rows.some(
+    ({ failure, entries }) =>
+      failure !== undefined || entries.some((entry) => entry.difference !== 0 || entry.gradient !== 0),
+  );
 
 function gradientsBy(mode: string, problem: CheckedProblem, loss: LossAtHand): ModeOutcome {
   try {

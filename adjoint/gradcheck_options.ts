@@ -5,7 +5,12 @@ import { nearest } from '../src/core/options.js';
 import type { Stepper } from '../src/core/stepper.js';
 import type { TreeLike } from '../src/core/types.js';
 import { hasAdjoint, isReversible } from './adjoint_of.js';
-import { adjointNames, modes as adjointModes, type AdjointOptions } from './adjoint_options.js';
+import {
+  adjointNames,
+  modes as adjointModes,
+  solvesBackward,
+  type AdjointOptions,
+} from './adjoint_options.js';
 import type { PlainVjpOptions } from './odeint_vjp.js';
 
 /** A way to a gradient: tfjs's tape, or an adjoint. */
@@ -57,6 +62,14 @@ const ownNames = [
 
 /** Options that go to the way back. */
 export const wayBackNames: readonly string[] = adjointNames.filter((name) => name !== 'adjoint');
+
+/** The options that one mode reads. */
+export function wayBackOf(mode: string, options: object): object {
+  const unread = wayBackNames.filter((name) =>
+    name === 'params' ? false : name === 'checkpoints' ? mode !== 'checkpoint' : !solvesBackward(mode),
+  );
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !unread.includes(name)));
+}
 
 /** Names of all options that are not the solve's. */
 export const gradcheckNames: readonly string[] = [...ownNames, ...wayBackNames];

@@ -1,4 +1,5 @@
 import { resolveMethod } from '../solvers/index.js';
+import { checkFunction, largestTolerance } from '../src/core/options.js';
 import { runSync } from '../src/core/reading.js';
 import { readTimes } from '../src/core/times.js';
 import { solveGrid } from '../src/odeint_with.js';
@@ -9,12 +10,12 @@ import {
   gradcheckNames,
   modesOf,
   wayBackNames,
+  wayBackOf,
   type AnyGradcheckOptions,
 } from './gradcheck_options.js';
 import {
   checkLossValue,
   frozenOptions,
-  largestTolerance,
   quietOptions,
   recordingOptions,
   type CheckedProblem,
@@ -22,6 +23,7 @@ import {
   type ModeGradients,
 } from './gradcheck_problem.js';
 import { odeintVjp } from './odeint_vjp.js';
+import { refuseArgs, withArgs, type PlainVjp } from './plain_products.js';
 
 /** A problem on plain numbers. */
 export function plainProblem(
@@ -34,10 +36,16 @@ export function plainProblem(
   const stepper = resolveMethod(options.method);
   const recording = recordingOptions(options, times);
   const extraOptions = [...gradcheckNames, 'vjp'];
+  checkFunction(options, 'vjp');
   runSync(solveGrid(stepper, func, y0, times, recording.options, { extraOptions }));
   const modes = chooseModes(options.modes, modesOf.plain, stepper);
   const start = Float64Array.from(y0);
   const { args } = options;
+  // In a mode it would be a row that failed.
+  const userVjp = options.vjp as PlainVjp | undefined;
+  if (userVjp && !(args instanceof Float64Array)) {
+    refuseArgs(userVjp(times[0], start.slice(), args, new Float64Array(start.length)), args);
+  }
   const inputs = [
     inputOf('y0', start),
     ...(args instanceof Float64Array ? [inputOf('args', args.slice())] : []),
@@ -71,11 +79,10 @@ export function plainProblem(
     loss: loss ?? null,
     gradients: (mode, { weights, outputs }, grid) => {
       const gys = loss ? [cotangents(loss, outputs[0])] : weights;
-      const { checkpoints, ...others } = backward as AnyGradcheckOptions;
-      const kept = mode === 'checkpoint' && checkpoints !== undefined ? { checkpoints } : {};
-      const steps = grid ? frozenOptions(solveOptions, grid) : {};
-      const own = grid ? { vjp: options.vjp } : others;
-      return gradientsOf(func, start, times, { ...own, ...steps, ...kept, adjoint: mode }, gys[0]);
+      const own = wayBackOf(mode, backward);
+      const steps = grid ? { ...frozenOptions(solveOptions, grid), vjp: options.vjp } : {};
+      const kept = grid ? pick(own, wayBackNames) : own;
+      return gradientsOf(func, start, times, { ...kept, ...steps, adjoint: mode }, gys[0]);
     },
   };
 }
@@ -110,18 +117,6 @@ function rowsOf(flat: Float64Array, count: number): Float64Array[] {
   return Array.from({ length: count }, (_, i) => flat.slice(i * size, (i + 1) * size));
 }
 
-/* `args` is moved in place and put back, so that a func that closes over it sees the move too. */
-function withArgs<T>(args: unknown, values: Float64Array | undefined, compute: () => T): T {
-  if (!(args instanceof Float64Array) || values === undefined) return compute();
-  const before = args.slice();
-  try {
-    args.set(values);
-    return compute();
-  } finally {
-    args.set(before);
-  }
-}
-
 /* The gradient of the caller's loss to every output: of a function of numbers, differences are all there is. */
 function cotangents(loss: (outputs: readonly Float64Array[]) => number, ys: Float64Array): Float64Array {
   const point = ys.slice();
@@ -138,3 +133,6 @@ function cotangents(loss: (outputs: readonly Float64Array[]) => number, ys: Floa
     return difference(along, { epsilon: Number.EPSILON, sigma, enough: 1e-9 }).value / scale;
   });
 }
+
+const pick = (options: object, names: readonly string[]): object =>
+  Object.fromEntries(Object.entries(options).filter(([name]) => names.includes(name)));

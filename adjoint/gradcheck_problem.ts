@@ -156,10 +156,3 @@ export function recordingOptions(
     grid: () => Float64Array.of(...starts, times[times.length - 1]),
   };
 }
-
-/** The largest of tolerances in any structure. */
-export function largestTolerance(value: unknown, fallback: number): number {
-  if (typeof value === 'number') return value;
-  if (typeof value !== 'object' || value === null) return fallback;
-  return Math.max(...Object.values(value).map((part) => largestTolerance(part, fallback)));
-}

@@ -79,11 +79,14 @@ function remarks(rows: readonly GradcheckRow[]): string[] {
   ];
 }
 
+/** Whose derivatives are checked: tfjs's, those of the caller's vjp, or differences of plain numbers. */
+export type CheckedKind = 'tensors' | 'vjp' | 'numbers';
+
 /** The message of the error: the worst row, and what it points to. */
 export function mismatchMessage(
   rows: readonly GradcheckRow[],
   continuous: readonly string[],
-  plain: boolean,
+  kind: CheckedKind,
 ): string {
   const failed = rows.filter((row) => !row.passed);
   const compared = failed.filter((row) => row.failure === undefined);
@@ -94,20 +97,25 @@ export function mismatchMessage(
     : `'${failed[0].mode}' to ${failed[0].input}: ${failed[0].failure} `;
   return (
     `${failed.length} of ${rows.length} gradients are not confirmed by central differences. ${first}` +
-    `${advice(compared, continuous, plain)}The table is in error.report.table; throwOnFailure: false returns it.`
+    `${advice(compared, continuous, kind)}The table is in error.report.table; throwOnFailure: false returns it.`
   );
 }
 
-function advice(compared: readonly GradcheckRow[], continuous: readonly string[], plain: boolean): string {
+function advice(compared: readonly GradcheckRow[], continuous: readonly string[], kind: CheckedKind): string {
   if (compared.length === 0) return '';
   if (compared.every(({ mode }) => continuous.includes(mode))) {
     return (
-      "Those that differentiate the steps themselves agree, so it is the backward solve that is not accurate: use adjoint: 'checkpoint', " +
-      'or tighten rtol and atol (adjointRtol, adjointAtol). '
+      "Those that differentiate the steps themselves agree, so it is the backward solve that is not accurate: use adjoint: 'checkpoint' " +
+      "(or 'interpolating' where 'backsolve' drifts), or tighten rtol and atol (adjointRtol, adjointAtol). "
     );
   }
-  return plain
-    ? 'Check what vjp returns for it, and that func has no state of its own. '
-    : 'Check the gradient of func: custom gradients, ops whose gradient tfjs gets wrong (docs/gradients.md), and that func ' +
-        'has no state of its own. ';
+  const check = {
+    tensors: 'the gradient of func: custom gradients, ops whose gradient tfjs gets wrong (docs/gradients.md)',
+    vjp: 'what vjp returns for it',
+    numbers: 'that func is smooth',
+  }[kind];
+  return (
+    `Check ${check}, that func has no state of its own, and that no kink (relu, abs, max) is exactly at this point: a ` +
+    'difference takes the mean of its two slopes. '
+  );
 }

@@ -4,9 +4,9 @@ import type { Stepper } from '../src/core/stepper.js';
 import { leafField, type TensorField } from '../src/core/leaf_field.js';
 import {
   flattenTree,
-  isTensor,
   leafPaths,
   mapTensors,
+  pathTo,
   tensorsIn,
   unflattenTree,
   type Structure,
@@ -60,11 +60,11 @@ export function setUp(
   const inputs = start.map((leaf, i) => inputOf(paths[i], leaf, beyond(leaves[i], paths[i])));
   const inArgs = [...new Set(tensorsIn(options.args))];
   for (const original of inArgs) {
-    const path = pathOf(options.args, original, 'args')!;
+    const path = pathTo(options.args, 'args', (x) => x === original)!;
     inputs.push(inputOf(path, copies.get(original)!, beyond(original, path)));
   }
   for (const variable of new Set(variables)) {
-    if (!inArgs.includes(variable)) inputs.push(inputOf(variable.name, variable));
+    if (!inArgs.includes(variable)) inputs.push(inputOf(nameOf(variable), variable));
   }
   const quiet = quietOptions(options) as Record<string, unknown>;
   const entries = Object.entries(quiet);
@@ -91,6 +91,9 @@ function dependencies(
   }
 }
 
+/* tfjs counts the variables that were given no name. */
+const nameOf = ({ name }: Variable): string => (/^\d+$/.test(name) ? `variable '${name}'` : name);
+
 /** Float64 numbers as a float32 tensor. */
 export const tensorOf = (values: Float64Array, shape: number[]): Tensor =>
   tensor(Float32Array.from(values), shape);
@@ -106,15 +109,4 @@ function inputOf(name: string, x: Tensor, failure?: string): TensorInput {
     return index.length === 0 ? name : `${name}[${index.join(', ')}]`;
   };
   return { name, values: Float64Array.from(x.dataSync()), entry, failure, tensor: x };
-}
-
-/* Where a tensor stands in args. */
-function pathOf(value: unknown, wanted: Tensor, path: string): string | null {
-  if (value === wanted) return path;
-  if (isTensor(value) || typeof value !== 'object' || value === null) return null;
-  for (const [key, part] of Object.entries(value)) {
-    const found = pathOf(part, wanted, Array.isArray(value) ? `${path}[${key}]` : `${path}.${key}`);
-    if (found) return found;
-  }
-  return null;
 }

@@ -11,6 +11,7 @@ import {
 } from '@tensorflow/tfjs-core';
 import { resolveMethod } from '../solvers/index.js';
 import { describe, InvalidArgumentError } from '../src/core/errors.js';
+import { largestTolerance } from '../src/core/options.js';
 import { runSync } from '../src/core/reading.js';
 import { scoped, withFreshTape } from '../src/core/tape.js';
 import { readTimes } from '../src/core/times.js';
@@ -23,12 +24,12 @@ import {
   continuousModes,
   gradcheckNames,
   modesOf,
+  wayBackOf,
   type AnyGradcheckOptions,
 } from './gradcheck_options.js';
 import {
   checkLossValue,
   frozenOptions,
-  largestTolerance,
   recordingOptions,
   type CheckedProblem,
   type ModeGradients,
@@ -155,7 +156,7 @@ function gradientsOf(setup: Setup, mode: string, weights: readonly Float64Array[
           .reduce((total, part) => add(total, part));
   const backward = {
     ...solveOptions,
-    ...(mode === 'checkpoint' ? wayBack : without(wayBack, 'checkpoints')),
+    ...wayBackOf(mode, wayBack),
   };
   const solver = (t: unknown): unknown =>
     mode === 'tape'
@@ -179,8 +180,4 @@ function gradientsOf(setup: Setup, mode: string, weights: readonly Float64Array[
     inputs: gradients(times, tensors),
     t: distinct ? gradients(moving, [moving])[0] : new Float64Array(times.length),
   };
-}
-
-function without(options: object, name: string): object {
-  return Object.fromEntries(Object.entries(options).filter(([key]) => key !== name));
 }

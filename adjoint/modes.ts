@@ -1,6 +1,7 @@
 import { add, neg, stack, tidy, zeros, type Tensor } from '@tensorflow/tfjs-core';
 import type { AnyOptions } from '../src/core/build_problem.js';
 import type { SolveStats } from '../src/core/errors.js';
+import { largestTolerance } from '../src/core/options.js';
 import { prepare } from '../src/core/prepare.js';
 import type { Problem } from '../src/core/problem.js';
 import type { Reading } from '../src/core/reading.js';
@@ -73,14 +74,11 @@ function checkpointMode(
 }
 
 /* The exact discrete adjoint of steps that can be taken back: carries the end of the last one. */
-function reversibleMode(
-  solve: ForwardSolve,
-  parameters: readonly Tensor[],
-  { rtol, atol }: BacksolveProblem,
-): AdjointMode {
+function reversibleMode(solve: ForwardSolve, parameters: readonly Tensor[]): AdjointMode {
   const adjoint = adjointOf(solve.stepper, 'reversible');
   const leaves = solve.field.leaves.length;
-  return recordingMode(solve, 0, (recorded, states, cotangents) =>
+  const { rtol, atol } = solve.options;
+  return recordingMode(solve, 'end', (recorded, states, cotangents) =>
     sweepBack(solve, recorded, parameters, states, cotangents, (sweep) => {
       const { lambda, start } = retraceSolve({ ...sweep, adjoint, checkpoints: 0 });
       if (start !== null) {
@@ -90,10 +88,10 @@ function reversibleMode(
             space.unpack(start),
             rowsOf(states, 0).slice(0, leaves),
             states.slice(0, leaves),
-            Math.max(...atol),
+            largestTolerance(atol, 1e-6),
           ),
         );
-        reportDrift('reversible', drift.dataSync()[0], Math.max(...rtol));
+        reportDrift('reversible', drift.dataSync()[0], largestTolerance(rtol, 1e-5));
       }
       return lambda;
     }),
@@ -121,16 +119,16 @@ export function chooseMode(
   plan: AdjointPlan,
   parameters: readonly Tensor[],
 ): AdjointMode {
-  const backward = { ...plan.backward, parameters };
+  const backward = () => ({ ...plan.backward!, parameters });
   switch (plan.mode) {
     case 'checkpoint':
       return checkpointMode(solve, parameters, plan.checkpoints);
     case 'reversible':
-      return reversibleMode(solve, parameters, backward);
+      return reversibleMode(solve, parameters);
     case 'interpolating':
-      return interpolatingMode(solve, backward);
+      return interpolatingMode(solve, backward());
     case 'backsolve':
-      return backsolveMode(solve, backward);
+      return backsolveMode(solve, backward());
   }
 }
 
@@ -143,7 +141,7 @@ interface Recorded {
 /* The states that are kept travel as tensors the tape owns, so that a gradient nobody asks for leaks nothing. */
 function recordingMode(
   { func, field, stepper, times, options, extraOptions }: ForwardSolve,
-  checkpoints: number,
+  keep: number | 'end',
   backward: (
     recorded: Recorded,
     states: readonly Tensor[],
@@ -158,7 +156,7 @@ function recordingMode(
         .problem as Problem<TensorState>;
       const archive = problem.space.sibling() as TensorSpace;
       try {
-        const { recording, outputs } = yield* recordSolve(problem, times, checkpoints, archive);
+        const { recording, outputs } = yield* recordSolve(problem, times, keep, archive);
         recorded = { problem, recording };
         const carry = [...recording.kept.values()].flat(2).map((part) => part.clone());
         const states = tidy(() => [...archive.stack(outputs), ...archive.stackQuadratures(outputs)]);

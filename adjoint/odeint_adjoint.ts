@@ -23,10 +23,12 @@ import { eventSolution, hasEvent, type AnyEventOptions, type EventSolveOptions }
 import { outputOf, solveGrid, solveGridSync } from '../src/odeint_with.js';
 import {
   adjointNames,
+  checkArgs,
   findParameters,
   forwardOptions,
   planAdjoint,
   solveNames,
+  warnOfUnread,
   type AdjointOptions,
 } from './adjoint_options.js';
 import { chooseMode, type AdjointMode, type ForwardSolve } from './modes.js';
@@ -116,6 +118,7 @@ export function solveAdjoint(
   checkOptionsRecord(options);
   const forward = forwardOptions(options);
   const stepper = resolveMethod(forward.method);
+  checkArgs(options.args);
   const times = readTimes(t);
   const field = solveField(func, y0, forward, times[0]);
   const moving = isTensor(t) ? t : null;
@@ -125,12 +128,23 @@ export function solveAdjoint(
   };
   const plan = planAdjoint(solve, options);
   if (!isTapeActive()) {
-    const solution = runSync(solveGrid(stepper, func, y0, times, forward, solve));
+    const solution = runSync(solveGrid(stepper, func, y0, times, forward, { extraOptions: solveNames }));
     return { output: outputOf(solution), stats: solution.stats };
   }
   requireGradients();
   const found = findParameters(field, times[0], options.params, forward.args);
-  return record(solve, chooseMode(solve, plan, found.parameters), { ...found, moving });
+  const { params } = options;
+  return record(solve, chooseMode(solve, plan, found.parameters), { ...found, moving, params });
+}
+
+/* What is differentiated beside the state. */
+interface Inputs {
+  parameters: Tensor[];
+  captured: Tensor[];
+  /** Output times that are a tensor. */
+  moving: Tensor | null;
+  /** The variables that the caller named. */
+  params: AdjointOptions['params'];
 }
 
 /*
@@ -140,7 +154,7 @@ export function solveAdjoint(
 function record(
   solve: ForwardSolve,
   mode: AdjointMode,
-  { parameters, captured, moving }: { parameters: Tensor[]; captured: Tensor[]; moving: Tensor | null },
+  { parameters, captured, moving, params }: Inputs,
 ): { output: TensorTree; stats: SolveStats } {
   const { field, times } = solve;
   const { leaves } = field;
@@ -168,6 +182,7 @@ function record(
       const { toState, toParameters, toTimes } = gradientOrForgotten(() =>
         withFreshTape(() => mode.backward(toLeaves(saved), carried, toLeaves(dy))),
       );
+      warnOfUnread(field, params);
       return [...toState, ...(moving ? [toTimes] : []), ...toParameters, ...captured.map(() => null)];
     },
     refuseCaptured,
@@ -178,7 +193,7 @@ function record(
 function refuseCaptured(): never {
   throw new MissingGradientError(
     'a gradient was asked for with respect to a tensor that func closes over, and the adjoint cannot see it: it would ' +
-      'silently be missing. Pass the tensor in args, make it a tf.variable, or use odeint, whose tape sees everything.',
+      'silently be missing. Pass the tensor in args (a tensor, or arrays and plain records of them), make it a tf.variable, or use odeint, whose tape sees everything.',
   );
 }
 

@@ -12,9 +12,9 @@ import type { LeafField } from '../src/core/leaf_field.js';
 import { outputTree, solveField } from '../src/core/quadrature.js';
 import { readTimes, type TimeGrid } from '../src/core/times.js';
 import {
-  flattenTree,
   isTensor,
   leavesLike,
+  pathTo,
   tensorsIn,
   unflattenTree,
   type Structure,
@@ -23,6 +23,7 @@ import {
 import type {
   InPlaceFunc,
   InPlaceOptions,
+  InPlaceQuadratureOptions,
   PlainFunc,
   PlainOptions,
   PlainQuadratureOptions,
@@ -35,18 +36,20 @@ import type {
 import { requireGradients } from '../src/core/vjp.js';
 import { hasEvent, withoutEvent, type AnyEventOptions, type EventSolveOptions } from '../src/event_solve.js';
 import {
-  checkCheckpoints,
+  checkArgs,
+  checkModeOptions,
   chosenMode,
   findParameters,
   forwardOptions,
   planAdjoint,
   solveNames,
+  warnOfUnread,
   type AdjointOptions,
 } from './adjoint_options.js';
 import { chooseMode, type ForwardSolve } from './modes.js';
 import { plainEventVjp, tensorEventVjp } from './event_vjp.js';
 import type { PlainVjp } from './plain_products.js';
-import { plainSolve, type PlainGradients } from './plain_vjp.js';
+import { disposedSolution, plainSolve, type PlainGradients } from './plain_vjp.js';
 
 /** Gradients with respect to everything a solve on tensors depends on. They belong to the caller. */
 export type TensorGradients<Y> = {
@@ -82,9 +85,10 @@ export interface EventSolutionVjp<EventT, Ys, Gradients> extends Omit<SolutionVj
  * vector-Jacobian product of their own, and for where tfjs's tape does not reach.
  *
  * On plain numbers give
- * `vjp(t, y, args, lambda) => { y, t?, args? }` with `lambda^T df/dy`, `lambda^T df/dt`, `lambda^T df/dargs`, or central
+ * `vjp(t, y, args, lambda) => { y, args? }` with `lambda^T df/dy`, `lambda^T df/dargs`, or central
  * differences stand for it, at `2 n` evaluations each and an accuracy of about ten digits. `args` is differentiated
- * when it is a `Float64Array`.
+ * when it is a `Float64Array`; `vjp` sees it as it was at the solve. Of tensors, the parameters must not change before
+ * `vjp`, and what the gradient needs is kept until `dispose()`, in `tf.tidy` too.
  *
  * @param func The vector field, as for `odeint`.
  * @param y0 Initial state, as for `odeint`.
@@ -136,6 +140,12 @@ export function odeintVjp<Args = unknown>(
   options: InPlaceOptions<Args> & PlainVjpOptions<Args>,
 ): SolutionVjp<Float64Array[], PlainGradients>;
 export function odeintVjp<Args = unknown>(
+  func: InPlaceFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options: InPlaceQuadratureOptions<Args> & PlainVjpOptions<Args>,
+): SolutionVjp<[Float64Array[], Float64Array[]], PlainGradients>;
+export function odeintVjp<Args = unknown>(
   func: PlainFunc<Args>,
   y0: PlainState,
   t: TimeGrid,
@@ -153,11 +163,11 @@ export function odeintVjp(func: unknown, y0: unknown, t: unknown, options: AnyVj
 }
 
 /**
- * `odeintVjp` that awaits every read from the device while it solves. Its `vjp` runs the recorded steps backward, which
- * reads nothing.
+ * `odeintVjp` that awaits every read from the device while it solves. On tensors its `vjp` runs the recorded steps
+ * backward, which reads nothing.
  *
  * @returns A promise of what `odeintVjp` returns.
- * @throws As `odeintVjp`, by rejection; {@link InvalidArgumentError} for adjoints other than `'checkpoint'`.
+ * @throws As `odeintVjp`, by rejection; {@link InvalidArgumentError} for adjoints of tensors other than `'checkpoint'`.
  */
 export function odeintVjpAsync<Y extends TreeOf<Y>, Args = unknown>(
   func: TensorFunc<Y, Args>,
@@ -190,6 +200,12 @@ export function odeintVjpAsync<Args = unknown>(
   options: InPlaceOptions<Args> & PlainVjpOptions<Args>,
 ): Promise<SolutionVjp<Float64Array[], PlainGradients>>;
 export function odeintVjpAsync<Args = unknown>(
+  func: InPlaceFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options: InPlaceQuadratureOptions<Args> & PlainVjpOptions<Args>,
+): Promise<SolutionVjp<[Float64Array[], Float64Array[]], PlainGradients>>;
+export function odeintVjpAsync<Args = unknown>(
   func: PlainFunc<Args>,
   y0: PlainState,
   t: TimeGrid,
@@ -208,9 +224,10 @@ export async function odeintVjpAsync(
   options: AnyVjpOptions = {},
 ): Promise<unknown> {
   checkOptionsRecord(options);
-  if ((options.adjoint ?? 'checkpoint') !== 'checkpoint') {
+  if (!isPlainState(y0) && (options.adjoint ?? 'checkpoint') !== 'checkpoint') {
     throw new InvalidArgumentError(
-      `adjoint '${options.adjoint}' reads the device on its way back; odeintVjpAsync needs adjoint: 'checkpoint'.`,
+      `adjoint '${options.adjoint}' reads the device on its way back; on tensors odeintVjpAsync needs adjoint: ` +
+        "'checkpoint'.",
     );
   }
   return withTimes(t, y0, (times, start) => runAsync(solutionVjp(func, start, times, options)));
@@ -247,7 +264,7 @@ function* solutionVjp(
     const forward = forwardOptions(rest);
     const stepper = resolveMethod(forward.method);
     const mode = chosenMode(rest.adjoint ?? 'checkpoint', stepper);
-    checkCheckpoints(rest.checkpoints, mode);
+    checkModeOptions(rest as AdjointOptions, mode);
     const { checkpoints = Infinity } = rest;
     const how = { mode, vjp, checkpoints, adjoint: rest };
     if (!hasEvent(options)) return yield* plainSolve(stepper, func, y0, times, forward, how);
@@ -277,6 +294,7 @@ function* tensorSolve(
 ): Reading<SolutionVjp<unknown, TensorGradients<unknown>> & { parameters: Tensor[] }> {
   requireGradients();
   const forward = forwardOptions(options);
+  checkArgs(forward.args);
   const stepper = resolveMethod(forward.method);
   const field = solveField(func, y0, forward, times[0]);
   const { structure, leaves } = field;
@@ -292,15 +310,20 @@ function* tensorSolve(
   const kept = [...states.map((state) => state.clone()), ...carry].map((tensor) => engine().keep(tensor));
   const forBackward = { states: kept.slice(0, states.length), carry: kept.slice(states.length) };
   const inArgs = tensorsIn(forward.args);
+  const requireUnchanged = guardOf(parameters, forward.args);
+  let disposed = false;
   return {
     parameters,
     ys: outputTree(field, states),
     vjp: (gys: unknown) => {
+      if (disposed) throw disposedSolution();
+      requireUnchanged();
       const cotangents = checkCotangents(field, states, gys);
       return tidy(() => {
         const found = withFreshTape(() => way.backward(forBackward.states, forBackward.carry, cotangents));
         const of = (tensors: readonly Tensor[]) =>
           tensors.map((x) => found.toParameters[parameters.indexOf(x)].clone());
+        warnOfUnread(field, options.params);
         const variables = parameters.filter((x): x is Variable => !inArgs.includes(x));
         return {
           y0: unflattenTree(structure, found.toState) as never,
@@ -310,7 +333,28 @@ function* tensorSolve(
         };
       });
     },
-    dispose: () => kept.forEach((tensor) => tensor.dispose()),
+    dispose: () => {
+      disposed = true;
+      kept.forEach((tensor) => tensor.dispose());
+    },
+  };
+}
+
+/*
+ * The way back evaluates func again. Parameters that have other values by then would give the gradient of neither solve.
+ */
+function guardOf(parameters: readonly Tensor[], args: unknown): () => void {
+  const before = parameters.map(({ dataId }) => dataId);
+  return () => {
+    const i = parameters.findIndex((x, n) => x.isDisposed || x.dataId !== before[n]);
+    if (i < 0) return;
+    const changed = parameters[i];
+    const path = pathTo(args, 'args', (x) => x === changed);
+    const name = path ?? `the variable '${(changed as Variable).name}'`;
+    throw new InvalidArgumentError(
+      `${name} was ${changed.isDisposed ? 'disposed' : 'assigned another value'} after the solve, whose gradient needs it ` +
+        'as it was; call vjp first.',
+    );
   };
 }
 
@@ -330,5 +374,5 @@ function checkCotangents(
       `gys holds ${describe(leaf)}; expected a float32 tensor of shape [${shape.join(', ')}], as in ys.`,
     );
   });
-  return flattenTree(gys, 'gys').leaves.length === leaves.length ? (leaves as Tensor[]) : [];
+  return leaves as Tensor[];
 }

@@ -3,10 +3,10 @@ import { consumeSteps } from '../src/core/collect.js';
 import { float64Space } from '../src/core/float64_kind.js';
 import { QuadratureSpace } from '../src/core/float64_quadrature.js';
 import type { Float64Space } from '../src/core/float64_space.js';
-import type { Float64NormFunction } from '../src/core/options.js';
+import { largestTolerance, type Float64NormFunction } from '../src/core/options.js';
 import type { System } from '../src/core/system.js';
 import { inBackwardSolve } from './backsolve.js';
-import type { BackwardSolve } from './backward_options.js';
+import { largestNorm, type BackwardSolve } from './backward_options.js';
 import { plainDistance, reportDrift, worse } from './drift.js';
 import type { Products } from './plain_products.js';
 
@@ -61,12 +61,6 @@ export function plainBacksolve(
   return { atStart: adjoint, toArgs };
 }
 
-/** The largest tolerance, of one number for all components, or one for each. */
-export function largestTolerance(tolerance: unknown, fallback: number): number {
-  if (tolerance === undefined) return fallback;
-  return typeof tolerance === 'number' ? tolerance : Math.max(...Array.from(tolerance as ArrayLike<number>));
-}
-
 interface IntervalEnd {
   y: Float64Array | null;
   a: Float64Array;
@@ -104,6 +98,7 @@ function backOneInterval(
   });
   let end = start;
   const size1 = inBackwardSolve(
+    trajectory ? 'interpolating' : 'backsolve',
     consumeSteps(solve, false, (step) => {
       if (step.t1 === interval[1]) end = step.y1.slice();
     }),
@@ -148,8 +143,9 @@ function augmentedSpace({ size, back, norm, args }: PlainBacksolve, own: number)
 /* The forward norm, of the state and of its cotangent, the larger one. */
 function onEachHalf(norm: PlainBacksolve['norm'], size: number): PlainBacksolve['norm'] {
   if (typeof norm !== 'function') return norm;
-  return ([all]) =>
-    all.length > size ? Math.max(norm([all.subarray(0, size)]), norm([all.subarray(size)])) : norm([all]);
+  const halves = ([all]: Float64Array[]) =>
+    all.length > size ? [[all.subarray(0, size)], [all.subarray(size)]] : [[all]];
+  return largestNorm(norm, halves, (a, b) => Math.max(a, b));
 }
 
 /* (y, a) -> (f, -a^T df/dy, -a^T df/dargs), without the first where y is known. */

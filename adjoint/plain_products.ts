@@ -1,7 +1,9 @@
 import { describe, InvalidArgumentError } from '../src/core/errors.js';
 import type { System } from '../src/core/system.js';
 
-/** Products of `lambda` with the Jacobians of func at `(t, y, args)`. */
+/**
+ * Products of `lambda` with the Jacobians of func at `(t, y, args)`. `t` is not used: `dL/dt` needs func only.
+ */
 export type PlainVjp<Args = unknown> = (
   t: number,
   y: Float64Array,
@@ -51,15 +53,27 @@ export function productsOf(
   };
 }
 
+/** Throws for products with args that are not differentiated: their gradient would be missing without a word. */
+export function refuseArgs(found: ReturnType<PlainVjp>, args: unknown): void {
+  if (args instanceof Float64Array || !found?.args?.length) return;
+  throw new InvalidArgumentError(
+    `vjp returned args, and the option args is ${describe(args)}; make args a Float64Array to differentiate it.`,
+  );
+}
+
 /* The user's products; those with args are added up in `toArgs`. */
 function checkedVjp(vjp: PlainVjp, args: unknown): Products['toState'] {
   return (t, y, lambda, toArgs) => {
     const found = vjp(t, y, args, lambda);
     if (found?.y?.length !== y.length) {
+      const count = found?.y?.length;
+      const received =
+        count === undefined ? describe(found) : `a y of ${count} ${count === 1 ? 'number' : 'numbers'}`;
       throw new InvalidArgumentError(
-        `vjp returned ${describe(found)}; expected { y, args? } with lambda^T df/dy, ${y.length} numbers, as y.`,
+        `vjp returned ${received}; expected { y, args? } with lambda^T df/dy, ${y.length} numbers, as y.`,
       );
     }
+    refuseArgs(found, args);
     if (toArgs && found.args?.length !== toArgs.length) {
       throw new InvalidArgumentError(
         `vjp returned ${describe(found.args)} as args; expected lambda^T df/dargs, ${toArgs.length} numbers.`,
@@ -68,6 +82,18 @@ function checkedVjp(vjp: PlainVjp, args: unknown): Products['toState'] {
     for (let i = 0; toArgs && i < toArgs.length; i++) toArgs[i] += found.args![i];
     return Float64Array.from(found.y);
   };
+}
+
+/** Computes with other `values` of `args`: in place, so that a func that closes over it sees them too, and put back. */
+export function withArgs<T>(args: unknown, values: Float64Array | undefined, compute: () => T): T {
+  if (!(args instanceof Float64Array) || values === undefined) return compute();
+  const before = args.slice();
+  try {
+    args.set(values);
+    return compute();
+  } finally {
+    args.set(before);
+  }
 }
 
 /* Central differences of lambda . f from its entry `first` on, in y and in args. */

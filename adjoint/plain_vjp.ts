@@ -1,17 +1,18 @@
 import type { Stepper } from '../solvers/index.js';
 import type { AnyOptions } from '../src/core/build_problem.js';
 import { describe, InvalidArgumentError } from '../src/core/errors.js';
-import type { Float64NormFunction } from '../src/core/options.js';
+import { largestTolerance, type Float64NormFunction } from '../src/core/options.js';
+import { componentTolerances } from '../src/core/float64_kind.js';
 import { prepare } from '../src/core/prepare.js';
 import type { Problem } from '../src/core/problem.js';
 import type { Reading } from '../src/core/reading.js';
-import type { AdjointOptions, Mode } from './adjoint_options.js';
+import { solveNames, solvesBackward, type AdjointOptions, type Mode } from './adjoint_options.js';
 import { adjointOf } from './adjoint_of.js';
 import { backwardSolve, type BackwardSolve } from './backward_options.js';
 import { recordSolve, retraceSolve, reverseSolve, type Recording, type Sweep } from './checkpoint.js';
 import { plainDistance, reportDrift } from './drift.js';
-import { largestTolerance, plainBacksolve } from './plain_backsolve.js';
-import { productsOf, type PlainVjp, type Products } from './plain_products.js';
+import { plainBacksolve } from './plain_backsolve.js';
+import { productsOf, withArgs, type PlainVjp, type Products } from './plain_products.js';
 import { RecordedTrajectory } from './trajectory.js';
 
 /** Gradients of a solve on plain numbers. */
@@ -52,28 +53,37 @@ export function* plainSolve(
   how: PlainAdjoint,
 ): Reading<PlainSolution> {
   const { mode } = how;
-  const prepared = prepare(stepper, func, y0, times, options, ['quadrature']);
+  const { args } = options;
+  const atSolve = args instanceof Float64Array ? args.slice() : undefined;
+  const prepared = prepare(stepper, func, y0, times, options, [...solveNames, 'vjp']);
   const problem = prepared.problem as Problem<Float64Array>;
-  const back = backwardSolve({ func, stepper, times, options }, y0, how.adjoint);
-  const kept = { checkpoint: how.checkpoints, interpolating: Infinity, backsolve: 0, reversible: 0 }[mode];
+  const back = solvesBackward(mode)
+    ? backwardSolve({ func, stepper, times, options }, y0, how.adjoint)
+    : null;
+  if (back) checkTolerances(how.adjoint, (y0 as ArrayLike<number>).length);
+  const kept = {
+    checkpoint: how.checkpoints,
+    interpolating: Infinity,
+    backsolve: 'end',
+    reversible: 'end',
+  } as const;
   if (mode !== 'backsolve') adjointOf(stepper, mode);
-  const { recording, outputs } = yield* recordSolve(problem, times, kept, problem.space.sibling());
+  const { recording, outputs } = yield* recordSolve(problem, times, kept[mode], problem.space.sibling());
   const ys = prepared.stack(outputs) as Float64Array[];
   const size = ys[0].length;
   const solved: Solved = {
     ...{ problem, times, recording, outputs, how, back, size },
     count: outputs[0].length - size,
-    args: options.args,
-    norm: options.norm as Float64NormFunction | undefined,
+    args,
+    options,
   };
   let disposed = false;
   return {
     ys: options.quadrature ? [ys, prepared.stackQuadratures(outputs)] : ys,
     vjp: (gys) => {
-      if (disposed) {
-        throw new InvalidArgumentError('the recorded steps were disposed; call vjp before dispose().');
-      }
-      return plainGradients(solved, checkCotangents(gys, solved, options.quadrature !== undefined));
+      if (disposed) throw disposedSolution();
+      const cotangents = checkCotangents(gys, solved, options.quadrature !== undefined);
+      return withArgs(args, atSolve, () => plainGradients(solved, cotangents));
     },
     dispose: () => {
       disposed = true;
@@ -82,18 +92,29 @@ export function* plainSolve(
   };
 }
 
+/* Those of the backward solve, which would otherwise wait for it. */
+function checkTolerances({ adjointRtol, adjointAtol }: AdjointOptions, size: number): void {
+  if (adjointRtol !== undefined) componentTolerances('rtol', adjointRtol, size, 'adjointRtol');
+  if (adjointAtol !== undefined) componentTolerances('atol', adjointAtol, size, 'adjointAtol');
+}
+
+/** The error of a gradient that is asked for too late. */
+export const disposedSolution = (): InvalidArgumentError =>
+  new InvalidArgumentError('the solution was disposed; call vjp before dispose().');
+
 interface Solved {
   problem: Problem<Float64Array>;
   times: Float64Array;
   recording: Recording<Float64Array>;
   outputs: readonly Float64Array[];
   how: PlainAdjoint;
-  back: BackwardSolve;
+  /** Of a mode that solves backward. */
+  back: BackwardSolve | null;
   /** Numbers in y, and quadratures behind them. */
   size: number;
   count: number;
   args: unknown;
-  norm: 'rms' | 'max' | Float64NormFunction | undefined;
+  options: AnyOptions;
 }
 
 /* One array per output time, the quadratures' cotangents behind those of the state. */
@@ -141,7 +162,7 @@ function plainGradients(solved: Solved, cotangents: readonly Float64Array[]): Pl
 
 /* a(t0) without the first cotangent, that of the quadratures behind it. */
 function discrete(
-  { problem, times, recording, outputs, how, back, size }: Solved,
+  { problem, times, recording, outputs, how, options, size }: Solved,
   system: Sweep<Float64Array>['system'],
   products: Products,
   cotangents: readonly Float64Array[],
@@ -169,14 +190,14 @@ function discrete(
     const [was, first, last] = [start, outputs[0], outputs[outputs.length - 1]].map((y) =>
       y.subarray(0, size),
     );
-    const drift = plainDistance(was, first, last, largestTolerance(back.atol, 1e-9));
-    reportDrift('reversible', drift, largestTolerance(back.rtol, 1e-7));
+    const drift = plainDistance(was, first, last, largestTolerance(options.atol, 1e-9));
+    reportDrift('reversible', drift, largestTolerance(options.rtol, 1e-7));
   }
   return lambda ?? zero;
 }
 
 function continuous(
-  { problem, times, recording, outputs, how, back, size, count, norm }: Solved,
+  { problem, times, recording, outputs, how, back, size, count, options }: Solved,
   system: Sweep<Float64Array>['system'],
   products: Products,
   cotangents: readonly Float64Array[],
@@ -185,7 +206,8 @@ function continuous(
   const path = how.mode === 'interpolating' ? new RecordedTrajectory(problem, recording) : null;
   const trajectory = path && ((t: number) => path.at(t, (y) => y.slice(0, size)));
   const args = toArgs?.length ?? 0;
-  const way = { system, size, count, times, back, norm, products, args, trajectory };
+  const norm = options.norm as Float64NormFunction | undefined;
+  const way = { system, size, count, times, back: back!, norm, products, args, trajectory };
   const found = plainBacksolve(way, outputs, cotangents);
   toArgs?.set(found.toArgs);
   return times.length > 1 ? found.atStart : new Float64Array(size + count);

@@ -10,6 +10,8 @@ export {
   type HybridEvent,
   type HybridOptions,
   type HybridSolution,
+  type PlainAffect,
+  type TensorAffect,
 } from './odeint_hybrid.js';
 export type { HybridRecord } from './hybrid_walk.js';
 export { terminateAtSteadyState, type SteadyStateOptions } from './steady_state.js';

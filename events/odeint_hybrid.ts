@@ -74,8 +74,10 @@ export interface HybridSolution<Ys, Times> {
   stats: SolveStats;
 }
 
-type TensorAffect<Y, Args> = (t: Scalar, y: Y, args: Args) => TreeLike<Y>;
-type PlainAffect<Args> = (t: number, y: Float64Array, args: Args) => ArrayLike<number>;
+/** A jump of a state of tensors. */
+export type TensorAffect<Y, Args = unknown> = (t: Scalar, y: Y, args: Args) => TreeLike<Y>;
+/** A jump of a state of plain numbers. */
+export type PlainAffect<Args = unknown> = (t: number, y: Float64Array, args: Args) => ArrayLike<number>;
 
 /**
  * Solves a hybrid system: `dy/dt = func(t, y)` between events, and `y -> affect(t, y)` at each root of an event function,

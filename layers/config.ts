@@ -48,7 +48,7 @@ export interface NeuralODEOptions
    * taken.
    */
   adjoint?: AdjointOptions['adjoint'];
-  /** Method of the backward solve of the other two. */
+  /** Method of the backward solve of `'backsolve'` and `'interpolating'`; the other modes have none. */
   adjointMethod?: MethodName | (string & Record<never, never>);
   /** Its relative tolerance. */
   adjointRtol?: number;

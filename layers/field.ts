@@ -1,6 +1,8 @@
 import { serialization } from '@tensorflow/tfjs-core';
 import { input, LayersModel, type layers, type LayerVariable, type Shape } from '@tensorflow/tfjs-layers';
 import { describe, InvalidArgumentError } from '../src/core/errors.js';
+import { currentTape } from '../src/core/tape.js';
+import { warnOnce } from '../src/core/warn.js';
 
 /* What NeuralODE does with the layer inside it: checks it, builds it, names its weights, reads it from JSON. */
 
@@ -128,6 +130,29 @@ export function named(weights: readonly LayerVariable[], prefix: string): LayerV
       },
     }) as LayerVariable;
   });
+}
+
+/* Of every tape, which NeuralODE solved with each field. */
+const solvedOn = new WeakMap<object, Map<Layer, object>>();
+
+/**
+ * Warns when two NeuralODEs around one field run in the same loss: each lists its weights, and the optimizer of a model
+ * takes a step for every one that is listed. (Around one field in two models they are fine: one may train it, and the
+ * other predict with other times.)
+ */
+export function warnOfSharing(field: Layer, ode: Layer): void {
+  const tape = currentTape();
+  if (!tape || field.trainableWeights.length === 0) return;
+  const owners = solvedOn.get(tape) ?? new Map<Layer, object>();
+  solvedOn.set(tape, owners);
+  if ((owners.get(field) ?? ode) !== ode) {
+    warnOnce(
+      `sharing ${field.name}`,
+      `two NeuralODEs, one of them '${ode.name}', solve with the same layer '${field.name}' in one model: fit would ` +
+        'train its weights twice in every step. To use a field twice, apply one NeuralODE twice.',
+    );
+  }
+  owners.set(field, ode);
 }
 
 /** A layer as `getConfig` of NeuralODE holds it. */

@@ -15,7 +15,7 @@ import { layers, type LayerVariable, type Shape } from '@tensorflow/tfjs-layers'
 import { solveAdjoint } from '../adjoint/odeint_adjoint.js';
 import { InvalidArgumentError, type SolveStats } from '../src/core/errors.js';
 import { readConfig, savedOptions, type NeuralODEConfig, type NeuralODEOptions } from './config.js';
-import { buildField, checkField, layerFromConfig, named, type SavedLayer } from './field.js';
+import { buildField, checkField, layerFromConfig, named, warnOfSharing, type SavedLayer } from './field.js';
 
 /* What tfjs-layers does not export. */
 type Kwargs = Parameters<layers.Layer['call']>[1];
@@ -32,6 +32,9 @@ type ConfigDict = serialization.ConfigDict;
  * normalisation takes the statistics of the batch in training, and its moving averages then move at every evaluation,
  * those of the backward pass included; layer normalisation keeps no state. A mask is handed to the inner layer and
  * passed on.
+ *
+ * To use a field twice in a model, apply one NeuralODE twice: two around the same layer would train it twice in every
+ * step of `fit` (a warning says so), and so would the layer itself beside one (which is not seen).
  *
  * Solving needs a backend that reads synchronously: any but WebGPU.
  *
@@ -99,6 +102,7 @@ export class NeuralODE extends layers.Layer {
   override call(inputs: Tensor | Tensor[], kwargs: Kwargs = {}): Tensor {
     return tidy(() => {
       this.invokeCallHook(inputs, kwargs);
+      warnOfSharing(this.layer, this);
       const y0 = Array.isArray(inputs) ? inputs[0] : inputs;
       // Models write into the arguments they pass on.
       const field = (t: Scalar, y: Tensor) =>

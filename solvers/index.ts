@@ -112,7 +112,8 @@ export { Leapfrog } from './leapfrog.js';
 export { ReversibleHeun } from './reversible_heun.js';
 export { orderResidual, rootedTrees, type Tree } from './order_conditions.js';
 export type { Stepper, StepState } from '../src/core/stepper.js';
-export type { DeviceRead, ErrorNorm, SparseRow, StateSpace } from '../src/core/space.js';
+export type { Reading } from '../src/core/reading.js';
+export type { DeviceRead, ErrorNorm, Half, SparseRow, StateSpace } from '../src/core/space.js';
 export type { System } from '../src/core/system.js';
 export {
   adaptiveHeun,

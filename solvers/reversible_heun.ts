@@ -19,8 +19,9 @@ const error = /* @__PURE__ */ sparseRow([-0.5, 0.5]);
  * `z1 = 2 y0 - z0 + h f(t0, z0)`, `y1 = y0 + h (f(t0, z0) + f(t1, z1)) / 2`, with `z = y` at the start.
  *
  * A step can be taken back in closed form, so that `adjoint: 'reversible'` has the exact gradient of the steps at a
- * memory that does not grow with them. Its stability region is the interval `[-i, i]`: it suits problems that are not
- * damped strongly, with steps that resolve them.
+ * memory that does not grow with them. Its stability region is the interval `[-i, i]`, so it is not for damped problems:
+ * an error grows like `exp(lambda T)` over a time `T` under damping `lambda`, whatever the step. It is for oscillations
+ * and short intervals.
  *
  * Source: Kidger, Foster, Li & Lyons 2021, Efficient and Accurate Gradients for Neural SDEs,
  * https://doi.org/10.48550/arXiv.2105.13493.
@@ -29,6 +30,9 @@ export class ReversibleHeun implements Stepper {
   readonly name = 'reversible_heun';
   readonly order = 2;
   readonly embeddedOrder = 1;
+  readonly hint =
+    "Steps of 'reversible_heun' are unstable where the solution is damped, whatever their size: their error grows there, " +
+    "and step control answers with ever shorter steps. For a damped problem use another method, such as 'dopri5'.";
 
   init<S>({ space }: System<S>, t: number, y: S): StepState<S> {
     return this.begin(t, y, space.copy(y), null);

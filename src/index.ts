@@ -58,6 +58,8 @@ export {
   type HybridOptions,
   type HybridRecord,
   type HybridSolution,
+  type PlainAffect,
+  type TensorAffect,
   type SteadyStateOptions,
 } from '../events/index.js';
 export type { EventRecord } from './odeint_with.js';
@@ -97,12 +99,16 @@ export type { TensorTree, TreeOf } from './core/tree.js';
 export type {
   InPlaceFunc,
   InPlaceOptions,
+  InPlaceQuadratureOptions,
+  InPlaceSolveOptions,
   PlainFunc,
   PlainOptions,
   PlainQuadratureOptions,
+  PlainSolveOptions,
   PlainState,
   QuadratureOptions,
   TensorFunc,
   TensorOptions,
+  TensorSolveOptions,
   TreeLike,
 } from './core/types.js';

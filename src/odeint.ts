@@ -12,6 +12,7 @@ import type { TreeOf } from './core/tree.js';
 import type {
   InPlaceFunc,
   InPlaceOptions,
+  InPlaceQuadratureOptions,
   PlainFunc,
   PlainOptions,
   PlainQuadratureOptions,
@@ -89,6 +90,12 @@ export function odeint<Args = unknown>(
   options: InPlaceOptions<Args>,
 ): Float64Array[];
 export function odeint<Args = unknown>(
+  func: InPlaceFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options: InPlaceQuadratureOptions<Args>,
+): [Float64Array[], Float64Array[]];
+export function odeint<Args = unknown>(
   func: PlainFunc<Args>,
   y0: PlainState,
   t: TimeGrid,
@@ -149,6 +156,12 @@ export function odeintAsync<Args = unknown>(
   t: TimeGrid,
   options: InPlaceOptions<Args>,
 ): Promise<Float64Array[]>;
+export function odeintAsync<Args = unknown>(
+  func: InPlaceFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options: InPlaceQuadratureOptions<Args>,
+): Promise<[Float64Array[], Float64Array[]]>;
 export function odeintAsync<Args = unknown>(
   func: PlainFunc<Args>,
   y0: PlainState,

@@ -21,6 +21,7 @@ import { flattenTree, isTensor, unflattenTree, type TreeOf } from './core/tree.j
 import type {
   InPlaceFunc,
   InPlaceOptions,
+  InPlaceQuadratureOptions,
   PlainFunc,
   PlainOptions,
   PlainQuadratureOptions,
@@ -252,6 +253,13 @@ export function odeintWith<Args = unknown>(
   t: TimeGrid,
   options: Omit<InPlaceOptions<Args>, 'method'>,
 ): Float64Array[];
+export function odeintWith<Args = unknown>(
+  method: Stepper | ButcherTableau,
+  func: InPlaceFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options: Omit<InPlaceQuadratureOptions<Args>, 'method'>,
+): [Float64Array[], Float64Array[]];
 export function odeintWith<Args = unknown>(
   method: Stepper | ButcherTableau,
   func: PlainFunc<Args>,

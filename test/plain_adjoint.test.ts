@@ -325,7 +325,9 @@ describe('odeintVjp on plain numbers: every adjoint converges to the closed form
         'fixed steps back': { adjointMethod: 'rk4', adjointOptions: { stepSize: 0.002 } },
         'steps that stop': { stepT: [0.5, 1.7], jumpT: [1.1] },
       };
+      const tunesBackward = (extra: More) => Object.keys(extra).some((name) => name.startsWith('adjoint'));
       for (const [title, extra] of Object.entries(more)) {
+        if (adjoint === 'checkpoint' && tunesBackward(extra)) continue;
         for (const withQuadrature of [false, true]) {
           const error = errorOfDecay(adjoint, t, { ...options, ...extra }, withQuadrature);
           expect(error, `${title}, ${withQuadrature}`).to.be.below(1e-8);

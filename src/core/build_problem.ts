@@ -107,6 +107,7 @@ export function buildProblem<S>(plan: Plan, kind: StateKind<S>, watch: Watch<S> 
     jumps: new Set(jumpT),
     system: new System(kind.space, kind.field, stats),
     steps: plan.fixed ? fixedSteps(plan, kind, stops) : adaptiveSteps(plan),
+    evaluated: options.quadrature ? 'func and quadrature' : 'func',
     maxNumSteps: options.maxNumSteps ?? (Number.isFinite(t1) || watch ? 100_000 : Infinity),
     signal: options.signal ?? null,
     watch,

@@ -12,6 +12,8 @@ const difference = sparseRow([1, -1]);
 export function* diagnoseSteps<S>(problem: Problem<S>, state: StepState<S>, h: number): Reading<string> {
   const raise = 'raise maxNumSteps';
   if (problem.steps.kind === 'fixed') return `Use a larger stepSize, or ${raise}.`;
+  const { hint } = problem.stepper;
+  if (hint) return `${hint} Otherwise loosen rtol and atol, shorten the interval, or ${raise}.`;
   const rate = yield* fastestRate(problem, state);
   if (h * rate > 1) {
     return (
@@ -44,7 +46,7 @@ export function* diagnoseUnderflow<S>(
   }
   return (
     'func seems to be discontinuous or noisy there: name the time in jumpT, make func smooth and deterministic, or ' +
-    'loosen rtol and atol.'
+    `loosen rtol and atol.${stepper.hint ? ` ${stepper.hint}` : ''}`
   );
 }
 

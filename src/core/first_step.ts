@@ -9,7 +9,7 @@ const difference = sparseRow([1, -1]);
 
 const plainHint =
   "It is called as (t, y, args), time first: scipy's odeint has (y, t), torchdiffeq and solve_ivp have (t, y).";
-const tensorHint = 'On tensors t is one too: tf.cos(t), where Math.cos(t) is NaN.';
+const tensorHint = 'On tensors, t is a tensor too: write tf.cos(t); Math.cos(t) is NaN.';
 
 /**
  * Size of the first step, by the algorithm of Hairer, Norsett & Wanner (Solving Ordinary Differential Equations I,

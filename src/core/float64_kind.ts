@@ -65,8 +65,8 @@ export function float64Kind(
 
 /** The space of `size` numbers, with the tolerances and the norm among the options. */
 export function float64Space(size: number, options: AnyOptions): Float64Space {
-  const rtol = tolerances('rtol', options.rtol ?? 1e-7, size);
-  const atol = tolerances('atol', options.atol ?? 1e-9, size);
+  const rtol = componentTolerances('rtol', options.rtol ?? 1e-7, size);
+  const atol = componentTolerances('atol', options.atol ?? 1e-9, size);
   const given: unknown = checkNorm(options.norm);
   const norm =
     typeof given === 'function' ? checkedNorm(given as Float64NormFunction) : (given as 'rms' | 'max');
@@ -80,18 +80,23 @@ export function float64Space(size: number, options: AnyOptions): Float64Space {
   return new ComponentSpace(size, each(rtol), each(atol), norm);
 }
 
-/* A number, or one for every component. */
-function tolerances(name: 'rtol' | 'atol', value: unknown, size: number): number | Float64Array {
+/** A number, or one for every component. `title` is what the caller calls it. */
+export function componentTolerances(
+  name: 'rtol' | 'atol',
+  value: unknown,
+  size: number,
+  title: string = name,
+): number | Float64Array {
   if (!Array.isArray(value) && !(value instanceof Float64Array)) {
-    checkTolerance(name, name, value, Number.EPSILON);
+    checkTolerance(name, title, value, Number.EPSILON);
     return value as number;
   }
   if (value.length !== size) {
     throw new InvalidArgumentError(
-      `${name} has ${value.length} entries; expected ${size}, one for every component of y0, or one number.`,
+      `${title} has ${value.length} entries; expected ${size}, one for every component of y0, or one number.`,
     );
   }
-  value.forEach((x: unknown, i: number) => checkTolerance(name, `${name}[${i}]`, x, Number.EPSILON));
+  value.forEach((x: unknown, i: number) => checkTolerance(name, `${title}[${i}]`, x, Number.EPSILON));
   return Float64Array.from(value as ArrayLike<number>);
 }
 

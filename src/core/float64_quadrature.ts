@@ -3,6 +3,7 @@ import { describe, InvalidArgumentError, isPromiseLike } from './errors.js';
 import type { Float64Kind } from './float64_kind.js';
 import { Float64Space } from './float64_space.js';
 import { halvesWithQuadratures } from './halves.js';
+import { largestTolerance } from './options.js';
 import type { SparseRow } from './space.js';
 
 /**
@@ -55,16 +56,14 @@ export function quadratureKind(
   main: Float64Space,
   field: (t: number, y: Float64Array) => Float64Array,
 ): Pick<Float64Kind, 'space' | 'field' | 'start' | 'withView' | 'stateOf' | 'quadraturesOf'> {
-  const { args, rtol = 1e-7, atol = 1e-9 } = options;
+  const { args, rtol, atol } = options;
   const integrand = (t: number, y: Float64Array): ArrayLike<number> =>
     numbersOf(options.quadrature!(t, y, args));
   const count = integrand(t0, start).length;
   if (count === 0) throw badQuadrature([]);
-  const largest = (tolerance: unknown): number =>
-    typeof tolerance === 'number' ? tolerance : Math.max(...(tolerance as ArrayLike<number> & number[]));
   const space = new QuadratureSpace(main, count, {
-    rtol: largest(rtol),
-    atol: Math.max(largest(atol), 1e-300),
+    rtol: largestTolerance(rtol, 1e-7),
+    atol: Math.max(largestTolerance(atol, 1e-9), 1e-300),
   });
   const n = main.size;
   const stateOf = (state: Float64Array) => state.subarray(0, n);
@@ -93,7 +92,9 @@ export function quadratureKind(
 
 function numbersOf(value: unknown): ArrayLike<number> {
   if (typeof value === 'number') return [value];
-  if (value instanceof Float64Array || (Array.isArray(value) && value.every((x) => typeof x === 'number'))) {
+  const numbers = (x: ArrayLike<unknown>) => Array.from(x).every((entry) => typeof entry === 'number');
+  const listed = Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
+  if (value instanceof Float64Array || (listed && numbers(value as ArrayLike<unknown>))) {
     return value as ArrayLike<number>;
   }
   throw badQuadrature(value);

@@ -32,7 +32,7 @@ export interface GradcheckRow extends GradcheckEntry {
 
 /** What `gradcheck` found. */
 export interface GradcheckReport {
-  /** Whether every row passed. */
+  /** Whether every row passed. None does when no input changes the loss. */
   passed: boolean;
   rows: readonly GradcheckRow[];
   /** The rows as text; its last line says which modes can be trusted. */

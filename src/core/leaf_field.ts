@@ -1,4 +1,4 @@
-import type { Scalar, Tensor } from '@tensorflow/tfjs-core';
+import type { Scalar, Tensor, Variable } from '@tensorflow/tfjs-core';
 import { describe, InvalidArgumentError, isPromiseLike } from './errors.js';
 import type { Quadratures } from './quadrature.js';
 import {
@@ -19,6 +19,8 @@ export interface LeafField {
   readonly leaves: readonly Tensor[];
   /** Side quantities to be integrated too; `null` for none. */
   readonly quadratures: Quadratures | null;
+  /** The variables that func read wherever it was differentiated so far; absent where nobody asks. */
+  readonly met?: Set<Variable>;
   /** `dy/dt` in the order of the leaves, then the slopes of the quadratures. Runs in the scope of the caller. */
   call(t: Scalar, leaves: readonly Tensor[]): Tensor[];
 }
@@ -33,6 +35,7 @@ export function leafField(func: TensorField<never>, y0: unknown, args: unknown):
     structure,
     leaves,
     quadratures: null,
+    met: new Set(),
     call: (t, states) => {
       const y = unflattenTree(structure, states);
       const dy: unknown = (func as unknown as TensorField)(t, y, args);

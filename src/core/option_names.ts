@@ -132,5 +132,7 @@ function remedy(name: string, known: readonly string[], extra: readonly string[]
   const absent = lookUp(missing, meant);
   if (absent) return `${absent}.`;
   const suggestion = nearest(spelt, all);
-  return suggestion ? `did you mean ${suggestion}?` : `known are: ${known.join(', ')}.`;
+  // With stepSize, adaptive methods take those of fixed steps too.
+  const listed = [...new Set([...known, ...(known.includes('firstStep') ? fixed : [])])];
+  return suggestion ? `did you mean ${suggestion}?` : `known are: ${listed.join(', ')}.`;
 }

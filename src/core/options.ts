@@ -158,13 +158,14 @@ export function checkCommonOptions(options: CommonOptions<never>): void {
   }
 }
 
-/** One tolerance per leaf of a structure; a number stands for every leaf below it. */
+/** One tolerance per leaf of a structure; a number stands for every leaf below it. `title` is what the caller calls it. */
 export function leafTolerances(
   name: 'rtol' | 'atol',
   value: Tolerance | undefined,
   structure: Structure,
   fallback: number,
   epsilon: number,
+  title: string = name,
 ): number[] {
   const found: number[] = [];
   const visit = (node: Structure, part: unknown, path: string): void => {
@@ -184,12 +185,19 @@ export function leafTolerances(
     checkTolerance(name, path, part, epsilon);
     for (let i = 0; i < leafCount(node); i++) found.push(part as number);
   };
-  visit(structure, value ?? fallback, name);
+  visit(structure, value ?? fallback, title);
   return found;
 }
 
 function leafCount(node: Structure): number {
   return node.kind === 'leaf' ? 1 : node.items.reduce((count, item) => count + leafCount(item), 0);
+}
+
+/** The largest of tolerances in any structure. */
+export function largestTolerance(value: unknown, fallback: number): number {
+  if (typeof value === 'number') return value;
+  if (typeof value !== 'object' || value === null) return fallback;
+  return Math.max(...Object.values(value).map((part) => largestTolerance(part, fallback)));
 }
 
 /** Throws unless `x` can be a tolerance. */

@@ -61,6 +61,8 @@ export interface Problem<S> {
   readonly jumps: ReadonlySet<number>;
   /** Whether reading a state costs nothing, so that every step can be checked. */
   readonly readsAreFree: boolean;
+  /** What evaluates a step, for messages: func, and quadrature where there is one. */
+  readonly evaluated: 'func' | 'func and quadrature';
   readonly maxNumSteps: number;
   readonly watch: Watch<S> | null;
   readonly signal: AbortSignal | null;

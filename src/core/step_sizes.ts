@@ -142,13 +142,13 @@ export class AdaptiveSizes<S> implements StepSizes<S> {
   }
 
   private *nonFinite(state: StepState<S>, at: FailurePoint): Reading<OdeError> {
-    const { space, system } = this.problem;
+    const { space, system, evaluated } = this.problem;
     if (system.stats.accepted === 0 && (yield* readNorm(space.finiteness(state.y0)))[0] !== 0) {
       return new InvalidArgumentError('y0 contains NaN or infinite values; expected finite numbers.', at);
     }
     return new NonFiniteStateError(
       `the state or its derivative is NaN or infinite beyond t = ${state.t0}, however small the step (down to ${at.h}). ` +
-        'Check func there (division by zero, log or sqrt of a negative number, overflow); if the solution itself ' +
+        `Check ${evaluated} there (division by zero, log or sqrt of a negative number, overflow); if the solution itself ` +
         'grows without bound, end the interval before that time.',
       at,
     );
@@ -213,11 +213,15 @@ export class FixedSizes<S> implements StepSizes<S> {
 }
 
 /** The error of a state that is not finite at the end of a fixed step. */
-export function nonFiniteStep<S>({ system, steps }: Problem<S>, t: number, h: number): NonFiniteStateError {
+export function nonFiniteStep<S>(
+  { system, steps, evaluated }: Problem<S>,
+  t: number,
+  h: number,
+): NonFiniteStateError {
   const remedy =
     steps.kind === 'fixed'
-      ? 'With fixed steps nothing corrects a step that is too long: use a smaller stepSize or an adaptive method, and check func'
-      : 'Check func near that time';
+      ? `With fixed steps nothing corrects a step that is too long: use a smaller stepSize or an adaptive method, and check ${evaluated}`
+      : `Check ${evaluated} near that time`;
   return new NonFiniteStateError(
     `the state is NaN or infinite at t = ${t}. ${remedy} (division by zero, log of a negative number).`,
     { t, h, stats: system.stats },

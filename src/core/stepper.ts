@@ -23,6 +23,8 @@ export interface Stepper {
   readonly order: number;
   /** Order of the embedded solution; `null` where a method has none and runs with fixed steps only. */
   readonly embeddedOrder: number | null;
+  /** What to tell of the method when a solve needs too many or too small steps, where the problem may not be to blame. */
+  readonly hint?: string;
   /** Starts at `(t, y)`; takes ownership of `y`. */
   init<S>(system: System<S>, t: number, y: S): StepState<S>;
   /** `f(t0, y0)`, evaluated once; borrowed. */

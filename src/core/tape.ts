@@ -10,6 +10,11 @@ export function isTapeActive(): boolean {
   return engine().state.gradientDepth > 0;
 }
 
+/** The tape in force, as a key; `null` without one. */
+export function currentTape(): object | null {
+  return isTapeActive() ? engine().state.activeTape : null;
+}
+
 /** The distinct inputs of the ops recorded so far. */
 export function inputsOnTape(): Tensor[] {
   const nodes = engine().state.activeTape as { inputs: NamedTensorMap }[] | null;
@@ -111,9 +116,14 @@ export function aboveTape<T>(compute: () => T): T {
   const above: typeof below = [];
   state.activeTape = above;
   try {
-    return compute();
-  } finally {
+    const result = compute();
     for (const node of above) below.push(node);
+    return result;
+  } catch (error) {
+    // Nobody can reach those results.
+    forget(above);
+    throw error;
+  } finally {
     state.activeTape = below;
   }
 }

@@ -101,6 +101,21 @@ export function tensorsIn(value: unknown): Tensor[] {
   return isRecord(value) ? Object.values(value).flatMap(tensorsIn) : [];
 }
 
+/** The path of the first tensor that `wanted` picks from what {@link tensorsIn} looks through; `null` for none. */
+export function pathTo(value: unknown, name: string, wanted: (tensor: Tensor) => boolean): string | null {
+  if (isTensor(value)) return wanted(value) ? name : null;
+  const parts = Array.isArray(value)
+    ? value.map((part, i) => [`${name}[${i}]`, part] as const)
+    : isRecord(value)
+      ? Object.entries(value).map(([key, part]) => [`${name}.${key}`, part] as const)
+      : [];
+  for (const [path, part] of parts) {
+    const found = pathTo(part, path, wanted);
+    if (found !== null) return found;
+  }
+  return null;
+}
+
 /** The same with its float32 tensors replaced: what {@link tensorsIn} finds, at the same places. */
 export function mapTensors(value: unknown, map: (tensor: Tensor) => Tensor): unknown {
   if (isTensor(value)) return value.dtype === 'float32' ? map(value) : value;

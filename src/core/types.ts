@@ -32,7 +32,8 @@ export type TensorOptions<Y = TensorTree, Args = unknown> = TensorSolveOptions<Y
   quadrature?: undefined;
 };
 
-type TensorSolveOptions<Y, Args> = SolveOptions<
+/** The options of every solve on tensors. */
+export type TensorSolveOptions<Y, Args> = SolveOptions<
   TensorFunc<Y, Args>,
   Y,
   'rms' | 'max' | TensorNormFunction,
@@ -56,7 +57,8 @@ export type QuadratureOptions<Y = TensorTree, Q = TensorTree, Args = unknown> = 
 /** Options of a solve on plain numbers. */
 export type PlainOptions<Args = unknown> = PlainSolveOptions<Args> & { quadrature?: undefined };
 
-type PlainSolveOptions<Args> = SolveOptions<
+/** The options of every solve on plain numbers. */
+export type PlainSolveOptions<Args> = SolveOptions<
   PlainFunc<Args>,
   Float64Array,
   'rms' | 'max' | Float64NormFunction,
@@ -69,9 +71,16 @@ export type PlainQuadratureOptions<Args = unknown> = PlainSolveOptions<Args> & {
 };
 
 /** Options of a solve on plain numbers whose vector field writes its result. */
-export type InPlaceOptions<Args = unknown> = SolveOptions<
+export type InPlaceOptions<Args = unknown> = InPlaceSolveOptions<Args> & { quadrature?: undefined };
+
+/** The options of every solve on plain numbers whose vector field writes its result. */
+export type InPlaceSolveOptions<Args> = SolveOptions<
   InPlaceFunc<Args>,
   Float64Array,
   'rms' | 'max' | Float64NormFunction,
   Args
-> & { inPlace: true; quadrature?: undefined };
+> & { inPlace: true };
+
+/** {@link PlainQuadratureOptions} where the vector field writes its result; the slopes are returned as ever. */
+export type InPlaceQuadratureOptions<Args = unknown> = InPlaceSolveOptions<Args> &
+  Pick<PlainQuadratureOptions<Args>, 'quadrature'>;

@@ -59,7 +59,7 @@ export function discoverDependencies(field: LeafField, t: Scalar, leaves: readon
         () => {
           const known = (x: Tensor) => x.id < first;
           const [derivative] = linkedOutputs(field.call(t, leaves), known);
-          const inputs = inputsOnTape();
+          const inputs = meet(field);
           const outside = (x: Tensor) =>
             known(x) && x !== t && !leaves.includes(x) && !(x instanceof Variable);
           found = {
@@ -148,13 +148,20 @@ function knownOutputs(
 ): Tensor[] {
   const given = (x: Tensor) => x instanceof Variable || leaves.includes(x) || parameters.includes(x);
   const outputs = linkedOutputs(field.call(t, leaves), given);
-  requireKnown(trainable(inputsOnTape()), parameters);
+  requireKnown(trainable(meet(field)), parameters);
   return outputs;
 }
 
 /* An output that is itself an input has no op that leads to it: a copy has. */
 const linkedOutputs = (outputs: readonly Tensor[], isInput: (x: Tensor) => boolean): Tensor[] =>
   outputs.map((output) => (isInput(output) ? clone(output) : output));
+
+/* The inputs on the tape, of which the field remembers the variables. */
+function meet({ met }: LeafField): Tensor[] {
+  const inputs = inputsOnTape();
+  for (const input of inputs) if (input instanceof Variable) met?.add(input);
+  return inputs;
+}
 
 const trainable = (inputs: readonly Tensor[]): Variable[] =>
   inputs.filter((input): input is Variable => input instanceof Variable && input.trainable);
