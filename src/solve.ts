@@ -23,6 +23,7 @@ import type { TreeOf } from './core/tree.js';
 import type {
   InPlaceFunc,
   InPlaceOptions,
+  InPlaceQuadratureOptions,
   PlainFunc,
   PlainOptions,
   PlainQuadratureOptions,
@@ -119,6 +120,12 @@ export function solve<Args = unknown>(
   options: InPlaceOptions<Args> & SolveOnlyOptions<PlainEventFunc<Args>>,
 ): Solution<Float64Array[], Float64Array>;
 export function solve<Args = unknown>(
+  func: InPlaceFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options: InPlaceQuadratureOptions<Args> & SolveOnlyOptions<PlainEventFunc<Args>>,
+): Solution<Float64Array[], Float64Array> & { quadrature: Float64Array[] };
+export function solve<Args = unknown>(
   func: PlainFunc<Args>,
   y0: PlainState,
   t: TimeGrid,
@@ -165,6 +172,12 @@ export function solveAsync<Args = unknown>(
   t: TimeGrid,
   options: InPlaceOptions<Args> & SolveOnlyOptions<PlainEventFunc<Args>>,
 ): Promise<Solution<Float64Array[], Float64Array>>;
+export function solveAsync<Args = unknown>(
+  func: InPlaceFunc<Args>,
+  y0: PlainState,
+  t: TimeGrid,
+  options: InPlaceQuadratureOptions<Args> & SolveOnlyOptions<PlainEventFunc<Args>>,
+): Promise<Solution<Float64Array[], Float64Array> & { quadrature: Float64Array[] }>;
 export function solveAsync<Args = unknown>(
   func: PlainFunc<Args>,
   y0: PlainState,
