@@ -67,7 +67,7 @@ export function* plainEventVjp(
   const { t, mask } = yield* solveToEvent(stepper, func, y0, times, options);
   const rest = withoutEvent(options);
   const fixed = yield* solve(Float64Array.of(times[0], t), rest);
-  const [, end] = fixed.ys as Float64Array[];
+  const [start, end] = fixed.ys as Float64Array[];
   const component = mask.indexOf(true);
   const { args } = options;
   const problem = prepare(stepper, func, y0, Float64Array.of(times[0], t), rest)
@@ -84,14 +84,19 @@ export function* plainEventVjp(
       const rows = gys as readonly ArrayLike<number>[];
       const last = rows?.[1];
       if (last?.length !== end.length) return fixed.vjp(gys);
-      const slope = problem.system.evaluate(t, end);
-      const point = end.slice();
-      const toY = end.map((_, i) => derivative(point, i, () => g(t, point)));
-      const moving = Float64Array.of(t);
-      const toTime = derivative(moving, 0, () => g(moving[0], end));
-      const rate = toY.reduce((sum, x, i) => sum + x * slope[i], toTime);
-      const size = toY.reduce((sum, x, i) => sum + Math.abs(x * end[i]), 0);
-      requireCrossing(rate, size, { event, t0: times[0], t }, 1e-7);
+      const { slope, toY, rate } = rateAt(problem, g, t, end);
+      const ahead = 0.01 * (t - times[0]);
+      const next = rateAt(
+        problem,
+        g,
+        t + ahead,
+        end.map((x, i) => x + ahead * slope[i]),
+      );
+      const size = toY.reduce(
+        (sum, x, i) => sum + Math.abs(x) * (Math.abs(end[i]) + Math.abs(end[i] - start[i])),
+        0,
+      );
+      requireCrossing([rate, (next.rate - rate) / ahead, size], Number.EPSILON, { event, t });
       const later = slope.reduce((sum, x, i) => sum + x * last[i], gEventT);
       const share = -later / rate;
       const found = fixed.vjp([rows[0], Float64Array.from(last, (x, i) => x + share * toY[i])]);
@@ -104,6 +109,21 @@ export function* plainEventVjp(
       return { ...found, t: toTimes };
     },
   };
+}
+
+/* How the value changes along the solution, and with each element of the state. */
+function rateAt(
+  { system }: Problem<Float64Array>,
+  g: (t: number, y: Float64Array) => number,
+  t: number,
+  y: Float64Array,
+): { slope: Float64Array; toY: Float64Array; rate: number } {
+  const slope = system.evaluate(t, y);
+  const point = y.slice();
+  const toY = y.map((_, i) => derivative(point, i, () => g(t, point)));
+  const moving = Float64Array.of(t);
+  const toTime = derivative(moving, 0, () => g(moving[0], y));
+  return { slope, toY, rate: toY.reduce((sum, x, i) => sum + x * slope[i], toTime) };
 }
 
 /* Of fourth order, at the step where truncation and rounding are alike. Puts the point back. */
@@ -141,15 +161,14 @@ export function* tensorEventVjp(
   const fixed = yield* solve(Float64Array.of(times[0], found.t));
   const { args } = forward;
   const component = found.mask.indexOf(true);
-  const crossed: CrossedEvent = { event, component, t0: times[0], t: found.t, args };
+  const crossed = { event, component, t0: times[0], t: found.t, args };
   const { parameters, slopes, dispose } = heldSlopes(func, fixed.ys, crossed);
-  const both = tidy(() => engine().keep(stack([slopes.rate, slopes.size])));
-  const [rate, size] = Array.from(yield* readNorm(new DeviceRead(both)));
+  const judged = Array.from(yield* readNorm(new DeviceRead(engine().keep(clone(slopes.judged)))));
   return {
     ys: fixed.ys,
     eventT: scalar(found.t),
     vjp: (gys, gEventT) => {
-      requireCrossing(rate, size, crossed);
+      requireCrossing(judged, 2 ** -23, crossed);
       return tidy(() => {
         const { structure, leaves } = flattenTree(gys, 'gys');
         const last = leaves.map((g) => rowOf(g, 1));
@@ -183,7 +202,7 @@ function rowOf(leaf: Tensor, i: number): Tensor {
 function heldSlopes(
   func: unknown,
   ys: unknown,
-  crossed: CrossedEvent,
+  crossed: Omit<CrossedEvent, 'start'>,
 ): { parameters: Tensor[]; slopes: EventSlopes; dispose: () => void } {
   const { structure, leaves } = flattenTree(ys, 'ys');
   const held: Tensor[] = [];
@@ -199,12 +218,13 @@ function heldSlopes(
         leaves.map((leaf) => rowOf(leaf, 1)),
       );
       const field = leafField(func as TensorField<never>, end, crossed.args);
-      parameters = eventParameters(field, crossed);
-      const { slope, toState, toParameters, rate, size } = eventSlopes(field, crossed, parameters);
+      const whole = { ...crossed, start: leaves.map((leaf) => rowOf(leaf, 0)) };
+      parameters = eventParameters(field, whole);
+      const { slope, toState, toParameters, rate, judged } = eventSlopes(field, whole, parameters);
       const each = (xs: Tensor[]) => xs.map(keep);
       return {
         ...{ slope: each(slope), toState: each(toState), toParameters: each(toParameters) },
-        ...{ rate: keep(rate), size: keep(size) },
+        ...{ rate: keep(rate), judged: keep(judged) },
       };
     }),
   );

@@ -24,6 +24,8 @@ export interface DiscreteAffect {
   t: number;
   affect: Affect;
   name: string;
+  /** Its place in the caller's list. */
+  index: number;
 }
 
 /** The checked options of a hybrid solve. */
@@ -62,7 +64,7 @@ export function readHybrid(t0: number, options: object, plain: boolean): HybridP
     );
   }
   const direction = t1 < t0 ? -1 : 1;
-  const events = given.events === undefined ? [] : readEvents(given.events);
+  const events = given.events === undefined ? [] : readEvents(given.events, true);
   const affects = events.map((event, i) => readAffect((given.events as Given[])[i].affect, event, i));
   const plan = readEventPlan(events, given);
   const discrete = readDiscrete(given.discreteTimes, t0, t1);
@@ -111,7 +113,7 @@ function readDiscrete(list: unknown, t0: number, t1: number): DiscreteAffect[] {
         `discreteTimes[${i}].t is ${t}; expected a time from t0 = ${t0} to t1 = ${t1}.`,
       );
     }
-    return { t, affect: affect as Affect, name: String(name) };
+    return { t, affect: affect as Affect, name: String(name), index: i };
   });
   return checked.sort((a, b) => (a.t - b.t) * direction);
 }

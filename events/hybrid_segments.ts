@@ -110,7 +110,10 @@ export function tapedSegments(
     const end = unflattenTree(structure, leaves);
     const field = leafField(func as TensorField<never>, end, options.args);
     const [t0, t] = [found.t[0], found.t[found.t.length - 1]];
-    const crossed = { event: plan.events[index], component: mask.indexOf(true), t0, t, args: options.args };
+    const crossed = {
+      ...{ event: plan.events[index], component: mask.indexOf(true), t0, t, args: options.args },
+      start: flattenTree(states[0], 'y').leaves,
+    };
     const linked = linkEvent(field, crossed);
     states.push(unflattenTree(structure, linked.y));
     return { t: found.t, states, end: { ...found.end, time: linked.t }, passed, stats };

@@ -67,8 +67,8 @@ export function* walk({ plan, found, args, keep }: Hybrid, y0: unknown, solve: S
   for (;;) {
     // Doses at this time, in their order; both sides are saved.
     while (next < discrete.length && (discrete[next].t - t) * direction <= 0) {
-      const { affect, name } = discrete[next];
-      jump(affect, 'discrete', next++, name, []);
+      const { affect, name, index } = discrete[next++];
+      jump(affect, 'discrete', index, name, []);
     }
     if ((t1 - t) * direction <= 0) break;
     const end = next < discrete.length ? discrete[next].t : t1;

@@ -1,5 +1,5 @@
 import { concat, engine, reshape, type Tensor } from '@tensorflow/tfjs-core';
-import { InvalidArgumentError } from '../src/core/errors.js';
+import { InvalidArgumentError, NonFiniteStateError } from '../src/core/errors.js';
 import type { CheckedEvent, EventPlan, EventValues } from '../src/core/events.js';
 import { isTensor } from '../src/core/tree.js';
 import type { Problem, Watch } from '../src/core/problem.js';
@@ -10,7 +10,7 @@ import type { StepState } from '../src/core/stepper.js';
 import { scoped, untaped } from '../src/core/tape.js';
 import { spacing } from '../src/core/time.js';
 
-/** An event that was found. The state belongs to whoever receives it. */
+/** An event that was found. The state belongs to the space of the solve. */
 export interface Located<S> {
   t: number;
   y: S;
@@ -95,7 +95,13 @@ export class EventWatch<S> implements Watch<S> {
     this.attached = null;
     if (!(norm instanceof DeviceRead)) return norm;
     // One read for the error and the values: the device is waited for once.
-    const values = this.sample(problem, state);
+    let values: ReturnType<EventValues<S>>[];
+    try {
+      values = this.sample(problem, state);
+    } catch (error) {
+      norm.tensor.dispose();
+      throw error;
+    }
     const count = norm.tensor.size;
     return scopedRead(
       () => concat([reshape(norm.tensor, [count]), ...values.flat().map(flat)]),
@@ -123,9 +129,27 @@ export class EventWatch<S> implements Watch<S> {
 
   /* Values at the ends of all parts of a step but its beginning. */
   private sample(problem: Problem<S>, state: StepState<S>): ReturnType<EventValues<S>>[] {
-    return Array.from({ length: this.samples }, (_, k) =>
-      this.at(problem, state, this.partEnd(state, k + 1)),
+    return this.valuesAt(
+      problem,
+      state,
+      Array.from({ length: this.samples }, (_, k) => this.partEnd(state, k + 1)),
     );
+  }
+
+  /* Where eventFn throws at one of them, the values of those before go too. */
+  private valuesAt(
+    problem: Problem<S>,
+    state: StepState<S>,
+    times: readonly number[],
+  ): ReturnType<EventValues<S>>[] {
+    const points: ReturnType<EventValues<S>>[] = [];
+    try {
+      for (const t of times) points.push(this.at(problem, state, t));
+      return points;
+    } catch (error) {
+      for (const value of points.flat()) if (isTensor(value)) value.dispose();
+      throw error;
+    }
   }
 
   private partEnd({ t0, t1 }: StepState<S>, k: number): number {
@@ -165,6 +189,7 @@ export class EventWatch<S> implements Watch<S> {
       if (this.first) sides[j] = this.firstSide(state, rows, j);
       for (let k = 1; k <= samples; k++) {
         const value = rows[k][j];
+        if (Number.isNaN(value)) throw this.notANumber(state, k, j);
         // A zero at the very end has no other side to be seen on.
         const last = k === samples && state.t1 === end && value === 0;
         const side = last ? -sides[j] : Math.sign(value);
@@ -181,6 +206,15 @@ export class EventWatch<S> implements Watch<S> {
     return found;
   }
 
+  private notANumber(state: StepState<S>, k: number, j: number): NonFiniteStateError {
+    const t = this.partEnd(state, k);
+    return new NonFiniteStateError(
+      `eventFn of '${this.eventOf(j).event.name}' is NaN at t = ${t}: where it has no sign, no root can be found. Give it ` +
+        'a value along the whole solution, as by Math.max(x, 0) under a root.',
+      { t },
+    );
+  }
+
   /*
    * The side a component starts on. A value that counts as zero, |g| <= eventTol |dg/dt|, is on the side it leaves to:
    * a solve that starts at an event, as after a bounce, does not find it again.
@@ -191,8 +225,14 @@ export class EventWatch<S> implements Watch<S> {
     const slope = initialSlope(rows.map((row) => row[j])) / Math.abs(t1 - t0);
     const tolerance = Math.max(this.eventTol, 8 * spacing(t0));
     if (Math.abs(g0) > tolerance * Math.abs(slope)) return Math.sign(g0);
-    if (slope !== 0) return Math.sign(slope);
-    return Math.sign(rows.map((row) => row[j]).find((value) => value !== 0) ?? 0);
+    const after = rows.map((row) => row[j]).find((value) => value !== 0) ?? 0;
+    if (slope === 0) return Math.sign(after);
+    if (Math.sign(slope) === Math.sign(after)) return Math.sign(slope);
+    // Out and back within one part: by a parabola, how far out. Less than rounding is no excursion.
+    const out = (slope * Math.abs(t1 - t0)) / this.samples;
+    const height = out ** 2 / (4 * Math.abs(out - after));
+    const rounding = (this.plain ? 2 ** -52 : 2 ** -23) * Math.max(...rows.map((row) => Math.abs(row[j])));
+    return Math.sign(height > 4 * rounding ? slope : after);
   }
 
   private eventOf(component: number): { event: CheckedEvent; index: number; first: number } {
@@ -209,9 +249,10 @@ export class EventWatch<S> implements Watch<S> {
     crossings: readonly Crossing[],
   ): Reading<boolean> {
     const { direction, space } = problem;
-    const roots: { t: number; component: number }[] = [];
+    const roots: { t: number; component: number; crossing: Crossing }[] = [];
     for (const crossing of crossings) {
-      roots.push({ t: yield* this.root(problem, state, crossing), component: crossing.component });
+      const t = yield* this.root(problem, state, crossing);
+      roots.push({ t, component: crossing.component, crossing });
     }
     roots.sort((p, q) => (p.t - q.t) * direction);
     const last = roots.find(({ component }) => this.eventOf(component).event.terminal);
@@ -229,30 +270,29 @@ export class EventWatch<S> implements Watch<S> {
       }
       const mask = Array.from({ length: this.sizes[index] }, (_, i) => i === component - first);
       // The state of an event that ends the solve is that of the shortened step: below.
-      const y = ends ? (null as S) : space.copy(this.stateAt(problem, state, t));
-      if (!ends) space.disown(y);
+      const y = ends ? (null as S) : this.stateAt(problem, state, t);
       this.found.push({ t, y, event, index, mask });
     }
     if (!last) return false;
-    const t = yield* this.shorten(problem, state, last.t, last.component);
+    const t = yield* this.shorten(problem, state, last.t, last.crossing);
     for (const event of this.found) {
       if (!event.event.terminal) continue;
       event.t = t;
       event.y = space.copy(state.y1!);
-      space.disown(event.y);
     }
     return true;
   }
 
-  private stateAt({ stepper, system }: Problem<S>, state: StepState<S>, t: number): S {
-    return t === state.t1 ? state.y1! : stepper.interpolate(system, state, t);
+  private stateAt({ stepper, system, space }: Problem<S>, state: StepState<S>, t: number): S {
+    return t === state.t1 ? space.copy(state.y1!) : stepper.interpolate(system, state, t);
   }
 
   /*
    * Takes the step again, up to the event, and once more where the root is of that step: what follows starts from a state
    * of the method's own order, not the interpolant's.
    */
-  private *shorten(problem: Problem<S>, state: StepState<S>, t: number, component: number): Reading<number> {
+  private *shorten(problem: Problem<S>, state: StepState<S>, t: number, crossing: Crossing): Reading<number> {
+    const { component } = crossing;
     const { stepper, system } = problem;
     const { t0, t1 } = state;
     const direction = Math.sign(t1 - t0);
@@ -268,7 +308,7 @@ export class EventWatch<S> implements Watch<S> {
     if (at !== t1) retake(at);
     if (this.eventOf(component).event.whileNegative) return at;
     for (let n = 0; n < (this.plain ? 4 : 1); n++) {
-      const correction = yield* this.correction(problem, state, component, 0.02 * ((t1 - t0) / this.samples));
+      const correction = yield* this.correction(problem, state, crossing, 0.02 * ((t1 - t0) / this.samples));
       const next = inside(at + correction);
       if (Math.abs(next - at) <= Math.max(this.plain ? 0.1 * this.eventTol : 0, 2 * spacing(at))) break;
       at = next;
@@ -281,15 +321,18 @@ export class EventWatch<S> implements Watch<S> {
   private *correction(
     problem: Problem<S>,
     state: StepState<S>,
-    component: number,
+    { component, ga, gb }: Crossing,
     window: number,
   ): Reading<number> {
     const { t0, t1 } = state;
     const width = Math.sign(window) * Math.min(Math.abs(window), Math.abs(t1 - t0));
     const nodes = chebyshevNodes(this.plain ? 3 : nodesPerRead);
-    const points = nodes.map((x) => this.at(problem, state, x === 1 ? t1 : t1 - (1 - x) * width));
+    const times = nodes.map((x) => (x === 1 ? t1 : t1 - (1 - x) * width));
+    const points = this.valuesAt(problem, state, times);
     const all = yield* this.read(points);
     const values = nodes.map((_, i) => all[i * this.before.length + component]);
+    // A function that jumps over zero has no root to come closer to.
+    if (Math.abs(values[values.length - 1]) > 0.5 * Math.max(Math.abs(ga), Math.abs(gb))) return 0;
     // Float64 has no noise to smooth away.
     const fit = this.plain ? chebyshevInterpolant(values) : chebyshevFit(values, 3);
     const distance = (rootNear(fit, 1, 1e-3) - 1) * width;
@@ -316,7 +359,8 @@ export class EventWatch<S> implements Watch<S> {
     const count = this.before.length;
     const nodes = chebyshevNodes(nodesPerRead);
     const values = function* (this: EventWatch<S>, a: number, b: number): Reading<number[]> {
-      const points = nodes.map((x) => this.at(problem, state, a + x * (b - a)));
+      const times = nodes.map((x) => (x === 1 ? b : a + x * (b - a)));
+      const points = this.valuesAt(problem, state, times);
       const all = yield* this.read(points);
       return nodes.map((_, i) => all[i * count + component]);
     }.bind(this);
@@ -324,7 +368,7 @@ export class EventWatch<S> implements Watch<S> {
     let found = yield* values(a, b);
     // A start that counts as zero may have the sign of the end: what matters is where that is reached from elsewhere.
     const i = arrival(found, Math.sign(gb));
-    if (i < 0) return a;
+    if (i < 0) return Math.sign(found[0]) === Math.sign(gb) ? a : b;
     const x = findRoot(
       chebyshevInterpolant(found),
       [nodes[i - 1], found[i - 1]],
@@ -377,7 +421,8 @@ function scopedRead(
 function initialSlope(values: readonly number[]): number {
   let slope = 0;
   let differences = [...values];
-  for (let order = 1; order < values.length; order++) {
+  // Higher differences of many values are rounding, or belong to a function that the parts do not resolve.
+  for (let order = 1; order < Math.min(values.length, 5); order++) {
     differences = differences.slice(1).map((value, i) => value - differences[i]);
     slope += ((order % 2 === 1 ? 1 : -1) * differences[0]) / order;
   }

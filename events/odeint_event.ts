@@ -14,7 +14,7 @@ import type {
   TreeLike,
 } from '../src/core/types.js';
 import type { EventSolveOptions } from '../src/event_solve.js';
-import { odeint, odeintAsync } from '../src/odeint.js';
+import { odeint, odeintAsync, refuseTape } from '../src/odeint.js';
 
 /** What `odeintEvent` takes beside the options of its solve and those of `eventFn`. */
 export interface EventInterface {
@@ -104,6 +104,11 @@ export function odeintEventAsync(
   t0: unknown,
   options: AnyOptions,
 ): Promise<unknown> {
+  refuseTape('odeintEventAsync', 'odeintEvent');
+  return eventLater(func, y0, t0, options);
+}
+
+async function eventLater(func: unknown, y0: unknown, t0: unknown, options: AnyOptions): Promise<unknown> {
   const { rest, reverse, solve } = readInterface(options);
   if (solve !== (odeint as unknown)) {
     throw new InvalidArgumentError('odeintEventAsync solves with odeintAsync; leave odeintInterface out.');

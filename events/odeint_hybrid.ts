@@ -212,25 +212,20 @@ function begin(func: unknown, y0: unknown, t0: unknown, options: AnyOptions, tap
   const start = plain ? Float64Array.from(y0) : y0;
   return {
     found,
-    run: () => walk(hybrid, own ? keptTree(() => copyTree(y0)) : start, segments),
+    run: () => walk(hybrid, own ? keptTree(() => y0) : start, segments),
     finish: () => (plain ? plainSolution(found) : tensorSolution(found, y0)),
   };
 }
 
 function keptTree(make: () => unknown): unknown {
   return scoped(() => {
-    const tree = make();
-    for (const leaf of flattenTree(tree, 'y').leaves) engine().keep(leaf);
-    return tree;
+    const { structure, leaves } = flattenTree(make(), 'y');
+    // Copies: what the caller handed in stays the caller's.
+    return unflattenTree(
+      structure,
+      leaves.map((leaf) => engine().keep(clone(leaf))),
+    );
   });
-}
-
-function copyTree(y: unknown): unknown {
-  const { structure, leaves } = flattenTree(y, 'y0');
-  return unflattenTree(
-    structure,
-    leaves.map((leaf) => clone(leaf)),
-  );
 }
 
 function plainSolution({ t, states, times, ...rest }: Walk): HybridSolution<Float64Array[], Float64Array> {

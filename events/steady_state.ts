@@ -1,5 +1,6 @@
 import { abs, add, div, max, maximum, mul, stack, sub, type Tensor } from '@tensorflow/tfjs-core';
 import { positive } from '../src/core/options.js';
+import { InvalidArgumentError } from '../src/core/errors.js';
 import { conditions, type EventOption } from '../src/core/events.js';
 import { isTensor, flattenTree } from '../src/core/tree.js';
 
@@ -26,6 +27,12 @@ export interface SteadyStateOptions {
  * ```
  */
 export function terminateAtSteadyState(options: SteadyStateOptions = {}): EventOption<never> {
+  const stray = Object.keys(options).find((name) => name !== 'rtol' && name !== 'atol');
+  if (stray !== undefined) {
+    throw new InvalidArgumentError(
+      `terminateAtSteadyState has ${stray}, which is not read; known are: rtol, atol.`,
+    );
+  }
   const rtol = positive(options, 'rtol', 1e-6);
   const atol = positive(options, 'atol', 1e-8);
   const excess = (_t: unknown, y: unknown, _args: unknown, slope: unknown): unknown =>
@@ -33,7 +40,7 @@ export function terminateAtSteadyState(options: SteadyStateOptions = {}): EventO
       ? plainExcess(y, slope as Float64Array, rtol, atol)
       : tensorExcess(y, slope, rtol, atol);
   const event = { eventFn: excess as never, terminal: true, direction: -1 as const, name: 'steady state' };
-  conditions.add(event);
+  conditions.add(excess);
   return event;
 }
 

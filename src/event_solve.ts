@@ -128,6 +128,7 @@ export function* solveToEvent(
       const event = watch.found.splice(0).at(-1);
       if (!event) return;
       found = event;
+      space.disown(event.y);
       states.push(event.y);
     });
     if (!found) throw noEvent(reached, end, { ...problem.system.stats });
@@ -202,7 +203,14 @@ function linked(
   const end = leaves.map((leaf) => row(leaf, 1));
   const field = solveField(func, unflattenTree(structure, end), options, found.t);
   const component = found.mask.indexOf(true);
-  const { t, y } = linkEvent(field, { event, component, t0, t: found.t, args: options.args });
+  const { t, y } = linkEvent(field, {
+    event,
+    component,
+    start: leaves.map((leaf) => row(leaf, 0)),
+    t0,
+    t: found.t,
+    args: options.args,
+  });
   const rows = leaves.map((leaf, i) => stack([row(leaf, 0), y[i]]));
   return [t, unflattenTree(structure, rows)];
 }

@@ -145,7 +145,7 @@ function recordEvents(prepared: AnyPrepared, watch: EventWatch<unknown>): EventR
   const { space } = prepared.problem;
   return watch.found.splice(0).map(({ t, y, event, index, mask }) => {
     const copy = prepared.copyOut(y);
-    space.release(space.adopt(y));
+    space.release(y);
     return { t, y: copy, index, name: event.name, terminal: event.terminal, mask };
   });
 }

@@ -218,7 +218,7 @@ function keepsGoing(options: SolveOnlyOptions<unknown> | null): boolean {
 
 function describeSolution(solution: GridSolution): Solution<unknown> {
   const { t, y, quadratures, failure, stats, events } = solution;
-  const event = events.at(-1)?.terminal ? events.at(-1) : undefined;
+  const event = events.find(({ terminal }) => terminal);
   const status = failure ? statusOf(failure) : event ? 'event' : 'success';
   const message =
     failure?.message ??

@@ -1,6 +1,7 @@
 import {
   abs,
   add,
+  clone,
   concat,
   div,
   mul,
@@ -8,8 +9,11 @@ import {
   reshape,
   scalar,
   slice,
+  stack,
+  sub,
   sum,
   tensor1d,
+  zerosLike,
   type Scalar,
   type Tensor,
 } from '@tensorflow/tfjs-core';
@@ -26,11 +30,8 @@ import { discoverDependencies, linearize } from './vjp.js';
  * dT = -(dg/dy dy + dg/dp dp) / (dg/dt + dg/dy f), and the state there moves by f dT beside its own change.
  */
 
-/*
- * A crossing slower than this is tangential: relative to the rate at which the value would change if the state changed by
- * its own size over the interval. Near the root of float32's resolution.
- */
-const tangential = 1e-3;
+/* Where an event function touches zero its value is rounding, and this many roundings may have moved its root. */
+const roundings = 16;
 
 /** An event that ended a solve, for its gradient. */
 export interface CrossedEvent {
@@ -38,6 +39,8 @@ export interface CrossedEvent {
   /** Which component of the event function crossed. */
   component: number;
   t0: number;
+  /** The state at `t0`, as leaves. */
+  start: readonly Tensor[];
   t: number;
   args: unknown;
 }
@@ -49,11 +52,13 @@ export interface CrossedEvent {
  */
 export function linkEvent(field: LeafField, crossed: CrossedEvent): { t: Scalar; y: Tensor[] } {
   const { leaves } = field;
+  // Inputs too, so that they are there when the gradient is taken; copies, since an input must not occur twice.
+  const start = crossed.start.map((leaf) => clone(leaf));
   const shapes = leaves.map((leaf) => leaf.shape);
   const sizes = leaves.map((leaf) => leaf.size);
   const parameters = eventParameters(field, crossed).filter((x) => !leaves.includes(x));
   const flat = withGradient(
-    [...leaves, ...parameters],
+    [...leaves, ...parameters, ...start],
     () => concat([tensor1d([crossed.t]), concatLeaves(leaves)]),
     (dy) => {
       refuseSecondOrder();
@@ -61,11 +66,10 @@ export function linkEvent(field: LeafField, crossed: CrossedEvent): { t: Scalar;
       const toState = splitLeaves(slice(dy, [1]), sizes, shapes);
       return gradientOrForgotten(() =>
         withFreshTape(() => {
-          const slopes = eventSlopes(field, crossed, parameters);
-          const [rate, size] = [slopes.rate, slopes.size].map((x) => x.dataSync()[0]);
-          requireCrossing(rate, size, crossed);
+          const slopes = eventSlopes(field, { ...crossed, start }, parameters);
+          requireCrossing(slopes.judged.dataSync(), 2 ** -23, crossed);
           const found = eventGradients(slopes, toTime, toState);
-          return [...found.toState, ...found.toParameters];
+          return [...found.toState, ...found.toParameters, ...start.map((leaf) => zerosLike(leaf))];
         }),
       );
     },
@@ -104,8 +108,8 @@ export interface EventSlopes {
   toParameters: Tensor[];
   /** `dg/dt + dg/dy f`. */
   rate: Tensor;
-  /** `|dg/dy| |y|`, to compare it with. */
-  size: Tensor;
+  /** That rate, how it changes along the solution, and the size of what `g` is made of: see `requireCrossing`. */
+  judged: Tensor;
 }
 
 /** Derivatives of the component that crossed, at the event. */
@@ -115,17 +119,30 @@ export function eventSlopes(
   parameters: readonly Tensor[],
 ): EventSlopes {
   const { leaves } = field;
+  const { t0, t, start } = crossed;
   const n = leaves.length;
-  const time = scalar(crossed.t);
-  const slope = field.call(scalar(crossed.t), leaves).slice(0, n);
-  const event = linearize(fieldOf(field, crossed), time, [...leaves, time], parameters);
-  const found = event.pullback([scalar(1)]);
-  const toState = found.toState.slice(0, n);
-  const magnitudes = (xs: readonly Tensor[]) => xs.map((x): Tensor => abs(x));
+  const eventField = fieldOf(field, crossed);
+  const at = (time: number, y: readonly Tensor[]) => {
+    const slope = field.call(scalar(time), y).slice(0, n);
+    const event = linearize(eventField, scalar(time), [...y, scalar(time)], parameters);
+    const { toState, toParameters } = event.pullback([scalar(1)]);
+    return { slope, toState, toParameters, rate: add(toState[n], inner(toState.slice(0, n), slope)) };
+  };
+  const here = at(t, leaves);
+  const ahead = 0.01 * (t - t0);
+  const there = at(
+    t + ahead,
+    leaves.map((leaf, i) => add(leaf, mul(here.slope[i], ahead))),
+  );
+  const toState = here.toState.slice(0, n);
+  const size = inner(
+    toState.map((g) => abs(g)),
+    leaves.map((leaf, i) => add(abs(leaf), abs(sub(leaf, start[i])))),
+  );
+  const bend = div(sub(there.rate, here.rate), ahead);
   return {
-    ...{ slope, toState, toParameters: found.toParameters },
-    rate: add(found.toState[n], inner(toState, slope)),
-    size: inner(magnitudes(toState), magnitudes(leaves)),
+    ...{ slope: here.slope, toState, toParameters: here.toParameters, rate: here.rate },
+    judged: stack([here.rate, bend, size]),
   };
 }
 
@@ -147,14 +164,19 @@ export function eventGradients(
 const inner = (a: readonly Tensor[], b: readonly Tensor[]): Tensor =>
   a.map((x, i): Tensor => sum(mul(x, b[i]))).reduce((total, part) => add(total, part));
 
-/** Throws for a crossing that is none: the event's time has no derivative there. */
+/**
+ * Throws for a crossing that is none: the event's time has no derivative there. A value that touches zero is
+ * `g'' (t - T)^2 / 2` near it, so that rounding of `g` leaves a rate of about `sqrt(2 g'' epsilon size)`.
+ *
+ * @param judged The rate of change of `g` along the solution, its own rate of change, and the size of what `g` is made of.
+ */
 export function requireCrossing(
-  rate: number,
-  size: number,
-  { event, t0, t }: Pick<CrossedEvent, 'event' | 't0' | 't'>,
-  least = tangential,
+  judged: ArrayLike<number>,
+  epsilon: number,
+  { event, t }: Pick<CrossedEvent, 'event' | 't'>,
 ): void {
-  if (Math.abs(rate) > (least * size) / Math.max(Math.abs(t - t0), 1e-30)) return;
+  const [rate, bend, size] = Array.from(judged);
+  if (rate * rate > 2 * Math.abs(bend) * roundings * epsilon * size) return;
   throw new OdeError(
     `'${event.name}' touches zero at t = ${t} without crossing it (its rate of change is ${rate}): the time of the event ` +
       'has no derivative there. Leave it out of the loss, or choose an event function that crosses zero.',

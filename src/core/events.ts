@@ -61,17 +61,23 @@ export const conditions = new WeakSet<object>();
 const names = ['eventFn', 'direction', 'terminal', 'name'];
 
 /** Checks a list of events. */
-export function readEvents(list: unknown, terminal = false): CheckedEvent[] {
+export function readEvents(list: unknown, withAffect = false): CheckedEvent[] {
   if (!Array.isArray(list) || list.length === 0) {
     throw new InvalidArgumentError(
       `events is ${describe(list)}; expected an array such as [{ eventFn: (t, y) => y[0], terminal: true }].`,
     );
   }
-  return list.map((event: unknown, i) => readEvent(event, `events[${i}]`, `event ${i}`, terminal));
+  return list.map((event: unknown, i) => readEvent(event, `events[${i}]`, `event ${i}`, false, withAffect));
 }
 
 /** Checks one event. */
-export function readEvent(event: unknown, path: string, name: string, terminal: boolean): CheckedEvent {
+export function readEvent(
+  event: unknown,
+  path: string,
+  name: string,
+  terminal: boolean,
+  withAffect = false,
+): CheckedEvent {
   if (typeof event === 'function' || typeof event !== 'object' || event === null) {
     throw new InvalidArgumentError(
       `${path} is ${describe(event)}; expected a record { eventFn, direction?, terminal?, name? }.`,
@@ -92,7 +98,11 @@ export function readEvent(event: unknown, path: string, name: string, terminal: 
     throw new InvalidArgumentError(`${path}.name is ${describe(given.name)}; expected a string.`);
   }
   for (const key of Object.keys(given)) {
-    if (names.includes(key) || key === 'affect' || given[key] === undefined) continue;
+    if (names.includes(key) || given[key] === undefined) continue;
+    if (key === 'affect') {
+      if (withAffect) continue;
+      throw new InvalidArgumentError(`${path} has affect, which odeintHybrid reads; call that.`);
+    }
     const near = nearest(key, names);
     throw new InvalidArgumentError(
       `${path} has ${key}, which is not read; ${near ? `did you mean ${near}?` : `known are: ${names.join(', ')}.`}`,
@@ -103,7 +113,7 @@ export function readEvent(event: unknown, path: string, name: string, terminal: 
     direction: checkDirection(given.direction, `${path}.direction`),
     terminal: given.terminal ?? terminal,
     name: given.name ?? name,
-    whileNegative: conditions.has(event),
+    whileNegative: conditions.has(given.eventFn),
   };
 }
 

@@ -11,6 +11,7 @@ adjoint.json       gradients of a sum of outputs                       (adjoint.
 adjoint_nfe.json   evaluations of func for such gradients              (adjoint_nfe.py)
 reversible.json    steps of reversible Heun and of velocity Verlet     (reversible.py)
 learn_physics.json least squares for a ball's bounces                  (learn_physics.py)
+events.json        times and states of events, and their gradients    (events.py)
 spiral.json        a training by torchdiffeq, weights and losses       (spiral.py)
 """
 
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from adjoint import adjoint
 from adjoint_nfe import adjoint_nfe
+from events import events
 from fixed_grid import fixed_grid
 from learn_physics import learn_physics
 from reversible import reversible
@@ -56,3 +58,4 @@ if __name__ == "__main__":
     write("adjoint_nfe.json", adjoint_nfe())
     write("reversible.json", reversible())
     write("learn_physics.json", learn_physics())
+    write("events.json", events())
