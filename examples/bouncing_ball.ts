@@ -122,7 +122,7 @@ function errorPanel(): Panel {
   const floor = 1e-16;
   return {
     ...{ ...size, title: 'Error of the time of each bounce' },
-    x: { label: 'bounce', labelAnchor: 'center', domain: [0, 200] },
+    x: { label: 'bounce', labelAnchor: 'center', domain: [0, 150] },
     y: { type: 'log', label: 's', domain: [floor / 2, 2e-6] },
     marks: [
       Plot.gridY([...decades, 1e-6]),
@@ -134,7 +134,7 @@ function errorPanel(): Panel {
         return [
           Plot.line(points, { x: 'n', y: 'error', stroke: color, strokeWidth: 1 }),
           Plot.dot(points, { x: 'n', y: 'error', r: 1.6, fill: color }),
-          Plot.text(last, { ...name, dy: -14, textAnchor: 'end', stroke: 'white' }),
+          Plot.text(last, { ...name, dy: -26, textAnchor: 'end', stroke: 'white' }),
         ];
       }),
     ],
@@ -159,7 +159,7 @@ const picture: Figure = {
   ],
   caption:
     `odeintHybrid on plain numbers; dropped from ${ball.height} m, ${ball.restitution} of the speed is kept. Smaller errors ` +
-    'than 10⁻¹⁶ s are drawn there. Once a flight takes less\nthan a few eventTol, bounces follow each other at that distance; ' +
+    'than 10⁻¹⁶ s are drawn there. Once flights take less\nthan a few eventTol, bounces can no longer be told apart: ' +
     "every solve ends with status 'max-events'.",
 };
 const { png, svg } = savePlot('bouncing_ball', picture);
