@@ -129,6 +129,35 @@ export function aboveTape<T>(compute: () => T): T {
 }
 
 /**
+ * Gradients of a `value` that was computed while the tape in force was recording; those that it does not depend on are
+ * absent. What led to an input is out of sight, so that inputs are independent of each other. The gradients are
+ * recorded themselves.
+ */
+export function recordedGradients(
+  value: Tensor,
+  inputs: readonly Tensor[],
+  dy?: Tensor,
+): (Tensor | undefined)[] {
+  const { state } = engine();
+  const below = state.activeTape;
+  const given = new Set(inputs.map(({ id }) => id));
+  const seen = below.filter(({ outputs }) => !outputs.some(({ id }) => given.has(id)));
+  const before = seen.length;
+  state.activeTape = seen;
+  try {
+    return engine().gradients(() => value, [...inputs], dy, true).grads as (Tensor | undefined)[];
+  } finally {
+    for (const node of seen.slice(before)) below.push(node);
+    state.activeTape = below;
+  }
+}
+
+/** Whether ops of this moment end up on a tape: not inside a kernel or the forward pass of a custom gradient. */
+export function isRecording(): boolean {
+  return isTapeActive() && engine().state.kernelDepth === 0;
+}
+
+/**
  * Runs `compute`; when it throws, takes what it recorded off the tape again. Nobody can reach those results, and tfjs
  * would keep what they saved for ever.
  */

@@ -12,6 +12,7 @@ adjoint_nfe.json   evaluations of func for such gradients              (adjoint_
 reversible.json    steps of reversible Heun and of velocity Verlet     (reversible.py)
 learn_physics.json least squares for a ball's bounces                  (learn_physics.py)
 events.json        times and states of events, and their gradients    (events.py)
+optim.json         trajectories of torch.optim, minima by scipy        (optim.py)
 spiral.json        a training by torchdiffeq, weights and losses       (spiral.py)
 """
 
@@ -26,6 +27,7 @@ from adjoint_nfe import adjoint_nfe
 from events import events
 from fixed_grid import fixed_grid
 from learn_physics import learn_physics
+from optim import optim
 from reversible import reversible
 from solutions import problems, scipy_errors
 
@@ -59,3 +61,4 @@ if __name__ == "__main__":
     write("reversible.json", reversible())
     write("learn_physics.json", learn_physics())
     write("events.json", events())
+    write("optim.json", optim())

@@ -1,0 +1,82 @@
+import {
+  abs,
+  add,
+  div,
+  greater,
+  mul,
+  neg,
+  onesLike,
+  sqrt,
+  square,
+  sub,
+  where,
+  zerosLike,
+  type Tensor,
+} from '@tensorflow/tfjs-core';
+
+/*
+ * Symmetric matrices of 1 to 3 rows as arrays of their entries, each a tensor over the batch: many small problems are
+ * solved by ops on each element.
+ */
+
+export type Vector = readonly Tensor[];
+export type Matrix = readonly Vector[];
+
+export const dot = (a: Vector, b: Vector): Tensor =>
+  a.map((x, i): Tensor => mul(x, b[i])).reduce((s, x) => add(s, x));
+
+/** `A + mu I` */
+export const shifted = (a: Matrix, mu: Tensor): Matrix =>
+  a.map((row, i) => row.map((x, j) => (i === j ? add(x, mu) : x)));
+
+/** `A^-1 b` by the adjugate. */
+export function solve(a: Matrix, b: Vector): Vector {
+  const n = a.length;
+  if (n === 1) return [div(b[0], a[0][0])];
+  const cofactor = (i: number, j: number): Tensor => {
+    if (n === 2) return i === j ? a[1 - i][1 - i] : neg(a[i][j]);
+    // Cyclic indices carry the sign.
+    const [p, q, r, s] = [(i + 1) % 3, (i + 2) % 3, (j + 1) % 3, (j + 2) % 3];
+    return sub(mul(a[p][r], a[q][s]), mul(a[p][s], a[q][r]));
+  };
+  const adjugate = a.map((row, i) => row.map((_, j) => cofactor(i, j)));
+  const determinant = dot(a[0], adjugate[0]);
+  return adjugate.map((row) => div(dot(row, b), determinant));
+}
+
+/* One rotation brings 2 rows to diagonal form; four rounds bring 3 rows there to float32. */
+const rounds = [0, 0, 1, 4];
+
+/**
+ * Eigenvalues and eigenvectors (`vectors[k]` belongs to `values[k]`) by Jacobi's rotations, which are as accurate where
+ * eigenvalues meet, as closed formulas are not. For numbers that steer: it is not meant to be differentiated.
+ */
+export function eigen(matrix: Matrix): { values: Vector; vectors: Matrix } {
+  const n = matrix.length;
+  const a = matrix.map((row) => [...row]);
+  const vectors = a.map((row, i) => row.map((x, j) => (i === j ? onesLike(x) : zerosLike(x))));
+  for (let round = 0; round < rounds[n]; round++) {
+    for (let p = 0; p < n - 1; p++) for (let q = p + 1; q < n; q++) rotate(a, vectors, p, q);
+  }
+  return { values: a.map((row, i) => row[i]), vectors };
+}
+
+/* Golub and Van Loan, Matrix Computations, section 8.5: t is the smaller root of t^2 + 2 theta t = 1. */
+function rotate(a: Tensor[][], vectors: Tensor[][], p: number, q: number): void {
+  const off = a[p][q];
+  const needed = greater(abs(off), 0);
+  const theta = div(sub(a[q][q], a[p][p]), mul(where(needed, off, onesLike(off)), 2));
+  const sign = where(greater(theta, 0), onesLike(theta), neg(onesLike(theta)));
+  const small = div(sign, add(abs(theta), sqrt(add(square(theta), 1))));
+  const t = where(needed, small, zerosLike(small));
+  const c = div(1, sqrt(add(square(t), 1)));
+  const s = mul(t, c);
+  const turn = (x: Tensor, y: Tensor): [Tensor, Tensor] => [
+    sub(mul(c, x), mul(s, y)),
+    add(mul(s, x), mul(c, y)),
+  ];
+  for (const row of a) [row[p], row[q]] = turn(row[p], row[q]);
+  for (let k = 0; k < a.length; k++) [a[p][k], a[q][k]] = turn(a[p][k], a[q][k]);
+  const [vp, vq] = [vectors[p], vectors[q]];
+  for (let k = 0; k < a.length; k++) [vp[k], vq[k]] = turn(vp[k], vq[k]);
+}
