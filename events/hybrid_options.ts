@@ -63,6 +63,11 @@ export function readHybrid(t0: number, options: object, plain: boolean): HybridP
       `odeintInterface is ${describe(odeintInterface)}; expected the function odeint or odeintAdjoint.`,
     );
   }
+  if (given.quadrature !== undefined) {
+    throw new InvalidArgumentError(
+      'quadrature does not go with odeintHybrid; make the integral a part of y.',
+    );
+  }
   const direction = t1 < t0 ? -1 : 1;
   const events = given.events === undefined ? [] : readEvents(given.events, true);
   const affects = events.map((event, i) => readAffect((given.events as Given[])[i].affect, event, i));

@@ -1,4 +1,4 @@
-import { concat, engine, reshape, slice, tensor1d, type Scalar, type Tensor } from '@tensorflow/tfjs-core';
+import { engine, reshape, slice, type Scalar, type Tensor } from '@tensorflow/tfjs-core';
 import type { AnyOptions } from '../src/core/build_problem.js';
 import type { SolveStats } from '../src/core/errors.js';
 import { linkEvent } from '../src/core/event_gradient.js';
@@ -6,6 +6,7 @@ import { leafField, type TensorField } from '../src/core/leaf_field.js';
 import { runSync, type Reading } from '../src/core/reading.js';
 import type { Stepper } from '../src/core/stepper.js';
 import { scoped, withFreshTape } from '../src/core/tape.js';
+import { startingAt } from '../src/core/time_gradient.js';
 import { flattenTree, isTensor, unflattenTree } from '../src/core/tree.js';
 import { solveGrid, type GridSolution } from '../src/odeint_with.js';
 import type { HybridPlan } from './hybrid_options.js';
@@ -97,10 +98,9 @@ export function tapedSegments(
         return { t, end, passed, stats };
       }),
     );
-    const grid = isTensor(start)
-      ? concat([reshape(start as Tensor, [1]), tensor1d(Array.from(found.t.slice(1)))])
-      : found.t;
-    const ys = plan.solve(func, y, grid, { ...options, ...solveOptions });
+    // Times stay float64; the gradient of an event's time reaches what starts there.
+    const begun = isTensor(start) ? startingAt(func, y, start as Tensor, found.t[0], options.args) : y;
+    const ys = plan.solve(func, begun, found.t, { ...options, ...solveOptions });
     const states = rowsOf(ys, found.t.length);
     const { passed, stats } = found;
     if (!found.end) return { t: found.t, states, end: null, passed, stats };

@@ -28,9 +28,22 @@ interface Crossing {
   b: number;
   ga: number;
   gb: number;
+  /* The side it comes to. */
+  side: number;
+}
+
+/* Where a component crosses zero. */
+interface Root {
+  t: number;
+  component: number;
+  side: number;
+  crossing: Crossing;
 }
 
 const nodesPerRead = 9;
+
+/* After which a root is taken where it is, however rough its function. */
+const maxReads = 10;
 
 /**
  * Looks for events in every step of a solve: at the ends and a few places between, of the interpolant. A change of sign
@@ -48,7 +61,10 @@ export class EventWatch<S> implements Watch<S> {
   private directions: Int8Array = new Int8Array(0);
   private before: Float64Array = new Float64Array(0);
   private sides: Int8Array = new Int8Array(0);
-  private first = true;
+  /* Components that have not left their start yet. */
+  private fresh: boolean[] = [];
+  /* What rounding of the initial state does to the values. */
+  private noise: Float64Array = new Float64Array(0);
   private attached: ArrayLike<number> | null = null;
   private readonly eventTol: number;
   private readonly samples: number;
@@ -64,15 +80,22 @@ export class EventWatch<S> implements Watch<S> {
 
   *begin(problem: Problem<S>, state: StepState<S>): Reading<void> {
     const { y0, t0 } = state;
-    const values = this.values(
-      t0,
-      y0,
-      this.needsSlope() ? problem.stepper.slope(problem.system, state) : null,
-    );
-    this.sizes = values.map((value) => (isTensor(value) ? value.size : value.length));
-    this.before = Float64Array.from(yield* this.read([values]));
+    const points = untaped(() => {
+      const slope = this.needsSlope() ? problem.stepper.slope(problem.system, state) : null;
+      const shaken = this.plain ? [] : [true];
+      return disposedOnThrow([false, ...shaken], (shake) => this.values(t0, y0, slope, shake));
+    });
+    this.sizes = points[0].map(sizeOf);
+    const all = Float64Array.from(yield* this.read(points));
+    const count = this.sizes.reduce((sum, size) => sum + size);
+    this.before = all.slice(0, count);
+    this.noise = this.before.map((g, j) => {
+      const moved = Math.abs((all[count + j] ?? g) - g);
+      return Number.isFinite(moved) ? moved : 0;
+    });
     this.directions = this.readDirections();
-    this.sides = new Int8Array(this.before.length);
+    this.sides = new Int8Array(count);
+    this.fresh = new Array<boolean>(count).fill(true);
   }
 
   private needsSlope(): boolean {
@@ -164,8 +187,20 @@ export class EventWatch<S> implements Watch<S> {
       const values = this.values(system.seen(t), y, slope);
       if (t !== state.t1) space.release(y);
       if (slope !== null) space.release(slope);
+      this.checkSizes(values);
       return values;
     });
+  }
+
+  private checkSizes(values: ReturnType<EventValues<S>>): void {
+    const i = this.sizes.findIndex((size, n) => sizeOf(values[n]) !== size);
+    if (i < 0) return;
+    const received = sizeOf(values[i]);
+    if (!this.plain) for (const value of values) (value as Tensor).dispose();
+    throw new InvalidArgumentError(
+      `eventFn of '${this.plan.events[i].name}' returned ${received} components, and ${this.sizes[i]} at the start; return ` +
+        'as many every time.',
+    );
   }
 
   /* All values, one point after another. */
@@ -186,23 +221,27 @@ export class EventWatch<S> implements Watch<S> {
     const { sides, samples } = this;
     const found: Crossing[] = [];
     for (let j = 0; j < sides.length; j++) {
-      if (this.first) sides[j] = this.firstSide(state, rows, j);
+      const fresh = this.fresh[j];
+      if (fresh) {
+        sides[j] = this.firstSide(state, rows, j);
+        this.fresh[j] = sides[j] === 0;
+      }
       for (let k = 1; k <= samples; k++) {
         const value = rows[k][j];
         if (Number.isNaN(value)) throw this.notANumber(state, k, j);
+        if (this.fresh[j]) continue;
         // A zero at the very end has no other side to be seen on.
         const last = k === samples && state.t1 === end && value === 0;
-        const side = last ? -sides[j] : Math.sign(value);
+        const side = last ? -sides[j] : fresh && Math.abs(value) <= this.noise[j] ? 0 : Math.sign(value);
         if (!side || side === sides[j]) continue;
         const crossed = sides[j] !== 0 && (this.directions[j] === 0 || this.directions[j] === side);
         if (crossed) {
           const [a, b] = [this.partEnd(state, k - 1), this.partEnd(state, k)];
-          found.push({ component: j, a, b, ga: rows[k - 1][j], gb: value });
+          found.push({ component: j, a, b, ga: rows[k - 1][j], gb: value, side });
         }
         sides[j] = side;
       }
     }
-    this.first = false;
     return found;
   }
 
@@ -216,23 +255,24 @@ export class EventWatch<S> implements Watch<S> {
   }
 
   /*
-   * The side a component starts on. A value that counts as zero, |g| <= eventTol |dg/dt|, is on the side it leaves to:
-   * a solve that starts at an event, as after a bounce, does not find it again.
+   * The side a component starts on. A value that counts as zero, |g| <= eventTol |dg/dt| or what rounding of the state makes
+   * of it, is on the side it leaves to: a solve that starts at an event, as after a bounce, does not find it again. 0 while
+   * it has not left.
    */
   private firstSide({ t0, t1 }: StepState<S>, rows: readonly Float64Array[], j: number): number {
     const g0 = rows[0][j];
     if (this.eventOf(j).event.whileNegative) return 1;
-    const slope = initialSlope(rows.map((row) => row[j])) / Math.abs(t1 - t0);
+    const values = rows.map((row) => row[j]);
+    const change = initialSlope(values);
     const tolerance = Math.max(this.eventTol, 8 * spacing(t0));
-    if (Math.abs(g0) > tolerance * Math.abs(slope)) return Math.sign(g0);
-    const after = rows.map((row) => row[j]).find((value) => value !== 0) ?? 0;
-    if (slope === 0) return Math.sign(after);
-    if (Math.sign(slope) === Math.sign(after)) return Math.sign(slope);
-    // Out and back within one part: by a parabola, how far out. Less than rounding is no excursion.
-    const out = (slope * Math.abs(t1 - t0)) / this.samples;
-    const height = out ** 2 / (4 * Math.abs(out - after));
-    const rounding = (this.plain ? 2 ** -52 : 2 ** -23) * Math.max(...rows.map((row) => Math.abs(row[j])));
-    return Math.sign(height > 4 * rounding ? slope : after);
+    const noise = this.noise[j];
+    if (Math.abs(g0) > Math.max((tolerance * Math.abs(change)) / Math.abs(t1 - t0), noise))
+      return Math.sign(g0);
+    const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    if (largest <= noise) return 0;
+    // A start at rest, as g = t^2, has a slope of rounding errors only.
+    if (Math.abs(change) > 2 * noise + (this.plain ? 1e-6 : 1e-4) * largest) return Math.sign(change);
+    return Math.sign(values.slice(1).find((value) => Math.abs(value) > noise) ?? 0);
   }
 
   private eventOf(component: number): { event: CheckedEvent; index: number; first: number } {
@@ -248,19 +288,56 @@ export class EventWatch<S> implements Watch<S> {
     state: StepState<S>,
     crossings: readonly Crossing[],
   ): Reading<boolean> {
-    const { direction, space } = problem;
-    const roots: { t: number; component: number; crossing: Crossing }[] = [];
+    const { direction } = problem;
+    const roots: Root[] = [];
     for (const crossing of crossings) {
       const t = yield* this.root(problem, state, crossing);
-      roots.push({ t, component: crossing.component, crossing });
+      roots.push({ t, component: crossing.component, side: crossing.side, crossing });
     }
     roots.sort((p, q) => (p.t - q.t) * direction);
     const last = roots.find(({ component }) => this.eventOf(component).event.terminal);
+    const passed = last ? roots.slice(0, roots.indexOf(last)) : roots;
+    this.record(problem, state, passed);
+    if (!last) return false;
+    const t = yield* this.shorten(problem, state, last.t, last.crossing);
+    const later = roots.slice(passed.length + 1);
+    for (const event of this.found) if ((event.t - t) * direction > 0) event.t = t;
+    // What was close behind it on the interpolant is judged by the step that ends there.
+    const reached = later.length > 0 ? yield* this.reached(problem, state, later) : [];
+    this.record(
+      problem,
+      state,
+      [...reached, last].map(({ component }) => ({ t, component })),
+    );
+    this.found.sort((p, q) => Number(p.event.terminal) - Number(q.event.terminal));
+    return true;
+  }
+
+  /* Which of the roots are at or before the end of a shortened step. */
+  private *reached(problem: Problem<S>, state: StepState<S>, roots: readonly Root[]): Reading<Root[]> {
+    const { t0, t1 } = state;
+    const width = (0.25 * (t1 - t0)) / this.samples;
+    const count = this.before.length;
+    const all = yield* this.read(this.valuesAt(problem, state, [t1 - width, t1]));
+    return roots.filter(({ component: j, side }, i) => {
+      // Of two roots of one component the first decides.
+      if (roots.findIndex((root) => root.component === j) !== i) return false;
+      const [g0, g1] = [all[j], all[count + j]];
+      const slope = (g1 - g0) / width;
+      const zero = Math.abs(g1) <= Math.max(this.eventTol * Math.abs(slope), this.noise[j]);
+      // On that side already before, it has another root to come.
+      return Math.sign(g0) === -side && (zero || Math.sign(g1) === side);
+    });
+  }
+
+  /* Adds the events of some roots; components that cross together are one event. */
+  private record(
+    problem: Problem<S>,
+    state: StepState<S>,
+    roots: readonly { t: number; component: number }[],
+  ): void {
     for (const { t, component } of roots) {
       const { event, index, first } = this.eventOf(component);
-      const ends = event.terminal;
-      if (last && (t - last.t) * direction > this.eventTol) break;
-      // Components that cross together are one event.
       const same = this.found.find(
         (other) => other.index === index && Math.abs(other.t - t) <= this.eventTol,
       );
@@ -269,18 +346,9 @@ export class EventWatch<S> implements Watch<S> {
         continue;
       }
       const mask = Array.from({ length: this.sizes[index] }, (_, i) => i === component - first);
-      // The state of an event that ends the solve is that of the shortened step: below.
-      const y = ends ? (null as S) : this.stateAt(problem, state, t);
+      const y = this.stateAt(problem, state, t);
       this.found.push({ t, y, event, index, mask });
     }
-    if (!last) return false;
-    const t = yield* this.shorten(problem, state, last.t, last.crossing);
-    for (const event of this.found) {
-      if (!event.event.terminal) continue;
-      event.t = t;
-      event.y = space.copy(state.y1!);
-    }
-    return true;
   }
 
   private stateAt({ stepper, system, space }: Problem<S>, state: StepState<S>, t: number): S {
@@ -335,8 +403,11 @@ export class EventWatch<S> implements Watch<S> {
     if (Math.abs(values[values.length - 1]) > 0.5 * Math.max(Math.abs(ga), Math.abs(gb))) return 0;
     // Float64 has no noise to smooth away.
     const fit = this.plain ? chebyshevInterpolant(values) : chebyshevFit(values, 3);
+    // Beside a kink or a jump they would lead astray.
+    const [start, middle, end] = [fit(0), fit(0.5), fit(1)];
+    if (!(Math.abs(start - 2 * middle + end) < 0.5 * Math.abs(end - start))) return 0;
     const distance = (rootNear(fit, 1, 1e-3) - 1) * width;
-    return Math.abs(distance) <= Math.abs(width) ? distance : 0;
+    return Math.abs(distance) <= Math.abs(window) / 0.04 ? distance : 0;
   }
 
   private *root(problem: Problem<S>, state: StepState<S>, crossing: Crossing): Reading<number> {
@@ -359,23 +430,28 @@ export class EventWatch<S> implements Watch<S> {
     const count = this.before.length;
     const nodes = chebyshevNodes(nodesPerRead);
     const values = function* (this: EventWatch<S>, a: number, b: number): Reading<number[]> {
-      const times = nodes.map((x) => (x === 1 ? b : a + x * (b - a)));
-      const points = this.valuesAt(problem, state, times);
-      const all = yield* this.read(points);
+      const times = nodes.map((x) => a + x * (b - a));
+      const all = yield* this.read(this.valuesAt(problem, state, times));
       return nodes.map((_, i) => all[i * count + component]);
     }.bind(this);
     let { a, b } = crossing;
-    let found = yield* values(a, b);
-    // A start that counts as zero may have the sign of the end: what matters is where that is reached from elsewhere.
-    const i = arrival(found, Math.sign(gb));
-    if (i < 0) return Math.sign(found[0]) === Math.sign(gb) ? a : b;
-    const x = findRoot(
-      chebyshevInterpolant(found),
-      [nodes[i - 1], found[i - 1]],
-      [nodes[i], found[i]],
-      1e-12,
-    );
-    const root = a + x * (b - a);
+    let found: number[];
+    let i: number;
+    let root: number;
+    for (let n = 1; ; n++) {
+      found = yield* values(a, b);
+      // A start that counts as zero may have the sign of the end: what matters is where that is reached from elsewhere.
+      i = arrival(found, Math.sign(gb));
+      if (i < 0) return Math.sign(found[0]) === Math.sign(gb) ? a : b;
+      const ends = [
+        [nodes[i - 1], found[i - 1]],
+        [nodes[i], found[i]],
+      ] as const;
+      const x = findRoot(chebyshevInterpolant(found), ...ends, 1e-12);
+      root = a + x * (b - a);
+      if (n === maxReads || Math.abs(b - a) <= this.eventTol || isSmooth(found, i)) break;
+      [a, b] = [a + nodes[i - 1] * (b - a), a + nodes[i] * (b - a)];
+    }
     // The step that ends there has values of its own.
     if (this.eventOf(component).event.terminal) return root;
     // Between two neighbours where the function is not smooth, else close around the root.
@@ -402,6 +478,28 @@ export class EventWatch<S> implements Watch<S> {
 /* The first place where values take a sign that the one before has not; -1 for none. */
 function arrival(values: readonly number[], sign: number): number {
   return values.findIndex((g, i) => i > 0 && Math.sign(g) === sign && Math.sign(values[i - 1]) !== sign);
+}
+
+/* Whether a polynomial of lower degree agrees with values on both sides of their root: beside a kink or a jump it does not. */
+function isSmooth(values: readonly number[], i: number): boolean {
+  const fit = chebyshevFit(values, 5);
+  const nodes = chebyshevNodes(values.length);
+  const most = 0.05 * Math.abs(values[i] - values[i - 1]);
+  return [i - 1, i].every((k) => Math.abs(fit(nodes[k]) - values[k]) <= most);
+}
+
+const sizeOf = (value: Tensor | ArrayLike<number>): number => (isTensor(value) ? value.size : value.length);
+
+/* What is made of a list; when that throws, the tensors made before are freed. */
+function disposedOnThrow<T, V extends readonly unknown[]>(list: readonly T[], make: (item: T) => V): V[] {
+  const made: V[] = [];
+  try {
+    for (const item of list) made.push(make(item));
+    return made;
+  } catch (error) {
+    for (const value of made.flat()) if (isTensor(value)) value.dispose();
+    throw error;
+  }
 }
 
 const flat = (value: unknown): Tensor => reshape(value as Tensor, [(value as Tensor).size]);

@@ -159,13 +159,15 @@ export function odeintHybridAsync<Y extends TreeOf<Y>, Args = unknown>(
   func: TensorFunc<Y, Args>,
   y0: Y,
   t0: number,
-  options: TensorOptions<Y, Args> & HybridOptions<TensorEventFunc<Y, Args>, TensorAffect<Y, Args>>,
+  options: TensorOptions<Y, Args> &
+    Omit<HybridOptions<TensorEventFunc<Y, Args>, TensorAffect<Y, Args>>, 'odeintInterface'>,
 ): Promise<HybridSolution<TreeLike<Y>, Tensor1D>>;
 export function odeintHybridAsync<Args = unknown>(
   func: PlainFunc<Args>,
   y0: PlainState,
   t0: number,
-  options: PlainOptions<Args> & HybridOptions<PlainEventFunc<Args>, PlainAffect<Args>>,
+  options: PlainOptions<Args> &
+    Omit<HybridOptions<PlainEventFunc<Args>, PlainAffect<Args>>, 'odeintInterface'>,
 ): Promise<HybridSolution<Float64Array[], Float64Array>>;
 export function odeintHybridAsync(
   func: unknown,
@@ -178,6 +180,9 @@ export function odeintHybridAsync(
 }
 
 async function hybridLater(func: unknown, y0: unknown, t0: unknown, options: AnyOptions): Promise<unknown> {
+  if ((options as { odeintInterface?: unknown } | null)?.odeintInterface !== undefined) {
+    throw new InvalidArgumentError('odeintHybridAsync takes no gradient; leave odeintInterface out.');
+  }
   const plain = isPlainState(y0);
   const { found, run, finish } = begin(func, y0, t0, options, false);
   try {
@@ -197,7 +202,10 @@ function begin(func: unknown, y0: unknown, t0: unknown, options: AnyOptions, tap
   const own = !taped && !plain;
   const plan = readHybrid(t0, options, plain);
   const rest = Object.entries(options).filter(([name]) => !hybridNames.includes(name));
-  const isBackward = (name: string) => (adjointNames as readonly string[]).includes(name);
+  // Without odeintAdjoint they are refused, as by odeint.
+  const backwards: readonly string[] =
+    (options as { odeintInterface?: unknown }).odeintInterface === undefined ? [] : adjointNames;
+  const isBackward = (name: string) => backwards.includes(name);
   const forward = Object.fromEntries(rest.filter(([name]) => !isBackward(name))) as AnyOptions;
   const backward = Object.fromEntries(rest.filter(([name]) => isBackward(name)));
   const stepper = resolveMethod(forward.method);

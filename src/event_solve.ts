@@ -1,14 +1,4 @@
-import {
-  concat,
-  reshape,
-  scalar,
-  slice,
-  stack,
-  tensor1d,
-  tidy,
-  type Scalar,
-  type Tensor,
-} from '@tensorflow/tfjs-core';
+import { reshape, scalar, slice, stack, tidy, type Scalar, type Tensor } from '@tensorflow/tfjs-core';
 import { EventWatch } from '../events/locate.js';
 import type { AnyOptions } from './core/build_problem.js';
 import { consumeSteps } from './core/collect.js';
@@ -17,6 +7,8 @@ import {
   InvalidArgumentError,
   MaxStepsError,
   NoEventError,
+  NonFiniteStateError,
+  type OdeError,
   type SolveStats,
 } from './core/errors.js';
 import { linkEvent } from './core/event_gradient.js';
@@ -34,6 +26,7 @@ import type { Reading } from './core/reading.js';
 import { runSync } from './core/reading.js';
 import type { Stepper } from './core/stepper.js';
 import { isTapeActive, recordedOrForgotten, scoped, withFreshTape } from './core/tape.js';
+import { startingAt } from './core/time_gradient.js';
 import { readTimes } from './core/times.js';
 import { flattenTree, isTensor, unflattenTree } from './core/tree.js';
 
@@ -115,7 +108,9 @@ export function* solveToEvent(
     events: plan.events,
     watch: (values: EventValues<unknown>, plain: boolean) => (watch = new EventWatch(plan, values, plain)),
   };
-  const prepared = prepare(stepper, func, y0, interval, withoutEvent(options), names, watching);
+  const { maxNumSteps = 100_000 } = options;
+  const rest = { ...withoutEvent(options), maxNumSteps };
+  const prepared = prepare(stepper, func, y0, interval, rest, names, watching);
   const { problem } = prepared;
   const { space } = problem;
   const states: unknown[] = [];
@@ -135,19 +130,24 @@ export function* solveToEvent(
     const { t, mask } = found as EventWatch<unknown>['found'][number];
     return { t, ys: prepared.stack(states), mask, stats: { ...problem.system.stats } };
   } catch (error) {
-    if (error instanceof MaxStepsError) throw noEvent(reached, end, { ...problem.system.stats }, error);
+    // Without an end a solution that misses the event goes on until its numbers end.
+    const lost =
+      error instanceof MaxStepsError ||
+      (error instanceof NonFiniteStateError && end === Infinity * problem.direction);
+    if (lost) throw noEvent(reached, end, { ...problem.system.stats }, error);
     throw error;
   } finally {
     for (const state of states) space.release(space.adopt(state));
   }
 }
 
-function noEvent(reached: number, end: number, stats: SolveStats, cause?: MaxStepsError): NoEventError {
-  const remedy = cause
-    ? 'Raise maxNumSteps, or set maxTime to give up earlier'
-    : Number.isFinite(end)
-      ? 'Raise maxTime'
-      : 'Set maxTime';
+function noEvent(reached: number, end: number, stats: SolveStats, cause?: OdeError): NoEventError {
+  const remedy =
+    cause instanceof MaxStepsError
+      ? 'Raise maxNumSteps, or set maxTime to give up earlier'
+      : Number.isFinite(end)
+        ? 'Raise maxTime'
+        : 'Set maxTime';
   return new NoEventError(
     `no event by t = ${reached}, after ${stats.accepted} steps. ${remedy}; check the sign of eventFn along the solution, ` +
       `and direction.${cause ? ` (${cause.message})` : ''}`,
@@ -180,9 +180,10 @@ export function eventSolution(
     tidy((): never => {
       const found = withFreshTape(() => scoped(locate));
       const rest = withoutEvent(options);
-      const grid = isTensor(t) ? concat([slice(t, [0], [1]), tensor1d([found.t])]) : [times[0], found.t];
-      const ys = solve(y0, grid, rest);
-      return linked(func, event, found, ys, rest, times[0]) as never;
+      // Times stay float64; a tensor's gradient reaches the start.
+      const start = isTensor(t) ? startingAt(func, y0, slice(t, [0], [1]), times[0], options.args) : y0;
+      const ys = solve(start, [times[0], found.t], rest);
+      return linked(func, event, found, y0, ys, rest, times[0]) as never;
     }),
   );
 }
@@ -191,6 +192,7 @@ function linked(
   func: unknown,
   event: CheckedEvent,
   found: FirstEvent,
+  y0: unknown,
   ys: unknown,
   options: AnyOptions,
   t0: number,
@@ -203,15 +205,9 @@ function linked(
   const end = leaves.map((leaf) => row(leaf, 1));
   const field = solveField(func, unflattenTree(structure, end), options, found.t);
   const component = found.mask.indexOf(true);
-  const { t, y } = linkEvent(field, {
-    event,
-    component,
-    start: leaves.map((leaf) => row(leaf, 0)),
-    t0,
-    t: found.t,
-    args: options.args,
-  });
-  const rows = leaves.map((leaf, i) => stack([row(leaf, 0), y[i]]));
+  const start = flattenTree(y0, 'y0').leaves;
+  const { t, y } = linkEvent(field, { event, component, t0, t: found.t, start, args: options.args });
+  const rows = start.map((leaf, i) => stack([leaf, y[i]]));
   return [t, unflattenTree(structure, rows)];
 }
 

@@ -1,4 +1,4 @@
-import { add, tidy, type Tensor, type Tensor1D } from '@tensorflow/tfjs-core';
+import { add, tidy, type Tensor1D } from '@tensorflow/tfjs-core';
 import { EventWatch } from '../events/locate.js';
 import { stepperOf } from '../solvers/stepper_of.js';
 import type { ButcherTableau } from '../solvers/tableau.js';
@@ -13,7 +13,7 @@ import { prepare, type AnyPrepared, type Watching } from './core/prepare.js';
 import type { Reading } from './core/reading.js';
 import { runSync } from './core/reading.js';
 import type { Stepper } from './core/stepper.js';
-import { isTapeActive, recordedOrForgotten } from './core/tape.js';
+import { isTapeActive, recordedOrForgotten, untaped } from './core/tape.js';
 import { initialQuadratures, solveField } from './core/quadrature.js';
 import { flatField, linkOutputTimes, linkStartTime } from './core/time_gradient.js';
 import { readTimes, type TimeGrid } from './core/times.js';
@@ -144,7 +144,8 @@ export function watchFor(plan: EventPlan | null): {
 function recordEvents(prepared: AnyPrepared, watch: EventWatch<unknown>): EventRecord<unknown>[] {
   const { space } = prepared.problem;
   return watch.found.splice(0).map(({ t, y, event, index, mask }) => {
-    const copy = prepared.copyOut(y);
+    // A constant: how the time of the event moves it is not on the tape.
+    const copy = untaped(() => prepared.copyOut(y));
     space.release(y);
     return { t, y: copy, index, name: event.name, terminal: event.terminal, mask };
   });
@@ -188,7 +189,7 @@ function linkedToTimes(
   const flat = flatField(field);
   let solution!: GridSolution;
   const linked = recordedOrForgotten(() =>
-    tidy((): Tensor[] => {
+    tidy(() => {
       // Moving t0 moves the start along the flow, and the quadratures by what they gain.
       const start = linkStartTime(flat, [...leaves, ...initialQuadratures(field)], t, times);
       solution = runSync(solveGrid(stepper, func, unflattenTree(structure, start), times, options, run));
@@ -196,9 +197,11 @@ function linkedToTimes(
       const sides = quadratures ? flattenTree(solution.quadratures, 'q').leaves : [];
       const gained = sides.map((side, i) => add(side, start[leaves.length + i]));
       // Of a solve that ended early only part of t has outputs.
-      return linkOutputTimes(flat, [...states, ...gained], t, solution.t);
+      const outputs = linkOutputTimes(flat, [...states, ...gained], t, solution.t);
+      const events = solution.events.flatMap((event) => flattenTree(event.y, 'y').leaves);
+      return { outputs, events };
     }),
-  );
+  ).outputs;
   const y = unflattenTree(structure, linked);
   if (!quadratures) return { ...solution, y };
   return {

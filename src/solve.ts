@@ -81,7 +81,10 @@ const extraOptions = ['throwOnFailure', ...watchNames];
 
 /** Reads them; `null` where nothing is watched for. */
 export function readWatch(options: WatchOptions<unknown> | null): EventPlan | null {
-  return options?.events === undefined ? null : readEventPlan(readEvents(options.events), options);
+  if (options?.events !== undefined) return readEventPlan(readEvents(options.events), options);
+  const stray = (['eventTol', 'eventSamples'] as const).find((name) => options?.[name] !== undefined);
+  if (stray === undefined) return null;
+  throw new InvalidArgumentError(`${stray} goes with events: [{ eventFn }]; give those too.`);
 }
 
 /**

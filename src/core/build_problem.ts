@@ -108,7 +108,7 @@ export function buildProblem<S>(plan: Plan, kind: StateKind<S>, watch: Watch<S> 
     system: new System(kind.space, kind.field, stats),
     steps: plan.fixed ? fixedSteps(plan, kind, stops) : adaptiveSteps(plan),
     evaluated: options.quadrature ? 'func and quadrature' : 'func',
-    maxNumSteps: options.maxNumSteps ?? (Number.isFinite(t1) || watch ? 100_000 : Infinity),
+    maxNumSteps: options.maxNumSteps ?? (Number.isFinite(t1) ? 100_000 : Infinity),
     signal: options.signal ?? null,
     watch,
     onStep: report('onStep'),

@@ -152,7 +152,12 @@ export function readEventPlan(
  * Values of all event functions at one state, one after another: at once for plain numbers, as tensors to be read for
  * tensors, which belong to the caller. `slope` is `dy/dt` there, for conditions.
  */
-export type EventValues<S> = (t: number, y: S, slope: S | null) => readonly ArrayLike<number>[] | Tensor[];
+export type EventValues<S> = (
+  t: number,
+  y: S,
+  slope: S | null,
+  shaken?: boolean,
+) => readonly ArrayLike<number>[] | Tensor[];
 
 /** Throws unless an event function returned numbers. */
 export function checkPlainValue(value: unknown, name: string): ArrayLike<number> {

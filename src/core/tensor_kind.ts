@@ -1,4 +1,4 @@
-import { clone, engine, scalar, type Tensor } from '@tensorflow/tfjs-core';
+import { clone, engine, mul, scalar, tensor, type Tensor } from '@tensorflow/tfjs-core';
 import type { AnyOptions, StateKind } from './build_problem.js';
 import { InvalidArgumentError } from './errors.js';
 import { checkNorm } from './float64_kind.js';
@@ -63,8 +63,11 @@ export function tensorKind(func: unknown, y0: unknown, options: AnyOptions, t0: 
     field: partsField(space, field),
     start: () => keptParts(() => space.packAll([...leaves, ...initialQuadratures(field)])),
     withView: (states, use) => withViews(space, structure, states, use),
-    eventValues: (events) => (t, state, slope) => {
-      const tree = (of: TensorState) => unflattenTree(structure, space.unpack(of));
+    eventValues: (events) => (t, state, slope, shaken) => {
+      const tree = (of: TensorState) => {
+        const parts = space.unpack(of);
+        return unflattenTree(structure, shaken && of === state ? parts.map(shake) : parts);
+      };
       return keptParts(() =>
         events.map(({ eventFn, name }) =>
           checkTensorValue(eventFn(scalar(t), tree(state), options.args, slope && tree(slope)), name),
@@ -75,6 +78,15 @@ export function tensorKind(func: unknown, y0: unknown, options: AnyOptions, t0: 
     y0,
     readsAreFree: false,
   };
+}
+
+/* Every number by a few rounding errors of its own, so that they do not cancel in differences. */
+function shake(leaf: Tensor): Tensor {
+  const factors = Float32Array.from({ length: leaf.size }, (_, i) => {
+    const part = 0.5 + ((0.618 * (i + 1)) % 1) / 2;
+    return 1 + (i % 2 === 0 ? 1 : -1) * part * 2 ** -20;
+  });
+  return mul(leaf, tensor(factors, leaf.shape));
 }
 
 /* What the callback itself makes belongs to it: no scope of ours is open around it. */

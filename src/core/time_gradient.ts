@@ -18,7 +18,8 @@ import {
 import { concatLeaves, sizeOf, splitLeaves } from './flat.js';
 import { slopeShapes } from './quadrature.js';
 import { gradientOrForgotten, isTapeActive, withFreshTape } from './tape.js';
-import type { LeafField } from './leaf_field.js';
+import { leafField, type LeafField, type TensorField } from './leaf_field.js';
+import { unflattenTree } from './tree.js';
 
 /*
  * Gradients to times. The solver's own times are constants; moving an output time by delta moves the output along
@@ -102,6 +103,14 @@ export function linkStartTime(
     sizes,
     leaves.map((leaf) => leaf.shape),
   );
+}
+
+/** `y0` that moves with its time `t0`, a tensor of one entry whose value is `time`. */
+export function startingAt(func: unknown, y0: unknown, t0: Tensor, time: number, args: unknown): unknown {
+  const field = leafField(func as TensorField<never>, y0, args);
+  const times = Float64Array.of(time);
+  const leaves = linkStartTime(flatField(field), field.leaves, reshape(t0, [1]), times);
+  return unflattenTree(field.structure, leaves);
 }
 
 const element = (t: Tensor, i: number): Scalar => reshape(slice(t, [i], [1]), []);
