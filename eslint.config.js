@@ -71,7 +71,7 @@ const importDirection = [
   library(['src/core/*/**/*.ts'], [leavesCore('^\\.\\./\\.\\./'), ...modulesExcept()]),
   library(['solvers/**/*.ts'], [...modulesExcept('solvers'), anySrcFile]),
   library(
-    ['events/locate.ts', 'adjoint/step_adjoint.ts'],
+    ['events/locate*.ts', 'adjoint/step_adjoint.ts'],
     [
       ...modulesExcept('solvers'),
       anySrcFile,
@@ -86,7 +86,7 @@ const importDirection = [
   library(
     ['events/**/*.ts'],
     [...modulesExcept('solvers', 'events', 'adjoint'), srcFile('index')],
-    ['events/locate.ts'],
+    ['events/locate*.ts'],
   ),
   library(
     ['adjoint/**/*.ts'],

@@ -31,7 +31,13 @@ import { readNorm, type Reading } from '../src/core/reading.js';
 import { DeviceRead } from '../src/core/space.js';
 import { scoped, withFreshTape } from '../src/core/tape.js';
 import { flattenTree, isTensor, tensorsIn, unflattenTree } from '../src/core/tree.js';
-import { readEventOptions, solveToEvent, withoutEvent, type AnyEventOptions } from '../src/event_solve.js';
+import {
+  readEventOptions,
+  solveToEvent,
+  upToEvent,
+  withoutEvent,
+  type AnyEventOptions,
+} from '../src/event_solve.js';
 
 /*
  * odeintVjp with eventFn: the solve up to the event is differentiated at the event's fixed time, and the implicit function
@@ -63,9 +69,9 @@ export function* plainEventVjp(
   options: AnyEventOptions,
   solve: FixedSolve,
 ): Reading<EventSolution> {
-  const { event } = readEventOptions(options, times);
+  const { event, end: limit } = readEventOptions(options, times);
   const { t, mask } = yield* solveToEvent(stepper, func, y0, times, options);
-  const rest = withoutEvent(options);
+  const rest = upToEvent(withoutEvent(options), Float64Array.of(times[0], limit), t);
   const fixed = yield* solve(Float64Array.of(times[0], t), rest);
   const [start, end] = fixed.ys as Float64Array[];
   const component = mask.indexOf(true);
@@ -153,12 +159,13 @@ export function* tensorEventVjp(
   options: AnyEventOptions & { params?: readonly Variable[] },
   forward: AnyEventOptions,
   names: readonly string[],
-  solve: (times: Float64Array) => Reading<TensorSolution>,
+  solve: (times: Float64Array, options: AnyOptions) => Reading<TensorSolution>,
 ): Reading<EventSolution> {
-  const { event } = readEventOptions(options, times);
+  const { event, end } = readEventOptions(options, times);
   const found = yield* solveToEvent(stepper, func, y0, times, forward, names);
   for (const leaf of flattenTree(found.ys, 'ys').leaves) leaf.dispose();
-  const fixed = yield* solve(Float64Array.of(times[0], found.t));
+  const alone = upToEvent(withoutEvent(options), Float64Array.of(times[0], end), found.t);
+  const fixed = yield* solve(Float64Array.of(times[0], found.t), alone);
   const { args } = forward;
   const component = found.mask.indexOf(true);
   const crossed = { event, component, t0: times[0], t: found.t, args };

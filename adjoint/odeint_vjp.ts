@@ -34,7 +34,7 @@ import type {
   TreeLike,
 } from '../src/core/types.js';
 import { requireGradients } from '../src/core/vjp.js';
-import { hasEvent, withoutEvent, type AnyEventOptions, type EventSolveOptions } from '../src/event_solve.js';
+import { hasEvent, type AnyEventOptions, type EventSolveOptions } from '../src/event_solve.js';
 import {
   checkArgs,
   checkModeOptions,
@@ -279,10 +279,16 @@ function* solutionVjp(
   }
   const all = { adjoint: 'checkpoint', ...options } as AnyEventOptions & AdjointOptions;
   if (!hasEvent(all)) return yield* tensorSolve(func, y0, times, all);
-  const alone = withoutEvent(all);
   const stepper = resolveMethod(all.method);
-  return yield* tensorEventVjp(stepper, func, y0, times, all, forwardOptions(all), solveNames, (interval) =>
-    tensorSolve(func, y0, interval, alone),
+  return yield* tensorEventVjp(
+    stepper,
+    func,
+    y0,
+    times,
+    all,
+    forwardOptions(all),
+    solveNames,
+    (interval, alone) => tensorSolve(func, y0, interval, alone),
   );
 }
 

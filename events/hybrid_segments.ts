@@ -8,6 +8,7 @@ import type { Stepper } from '../src/core/stepper.js';
 import { scoped, withFreshTape } from '../src/core/tape.js';
 import { startingAt } from '../src/core/time_gradient.js';
 import { flattenTree, isTensor, unflattenTree } from '../src/core/tree.js';
+import { upToEvent } from '../src/event_solve.js';
 import { solveGrid, type GridSolution } from '../src/odeint_with.js';
 import type { HybridPlan } from './hybrid_options.js';
 
@@ -100,7 +101,8 @@ export function tapedSegments(
     );
     // Times stay float64; the gradient of an event's time reaches what starts there.
     const begun = isTensor(start) ? startingAt(func, y, start as Tensor, found.t[0], options.args) : y;
-    const ys = plan.solve(func, begun, found.t, { ...options, ...solveOptions });
+    const upTo = found.end ? upToEvent(options, times, found.t[found.t.length - 1]) : options;
+    const ys = plan.solve(func, begun, found.t, { ...upTo, ...solveOptions });
     const states = rowsOf(ys, found.t.length);
     const { passed, stats } = found;
     if (!found.end) return { t: found.t, states, end: null, passed, stats };

@@ -6,6 +6,8 @@ import type { PlainEventFunc, TensorEventFunc } from '../src/core/events.js';
 import { checkOptionsRecord } from '../src/core/options.js';
 import { isTensor, type TreeOf } from '../src/core/tree.js';
 import type {
+  InPlaceFunc,
+  InPlaceOptions,
   PlainFunc,
   PlainOptions,
   PlainState,
@@ -59,6 +61,12 @@ export function odeintEvent<Y extends TreeOf<Y>, Args = unknown>(
     EventInterface,
 ): [Scalar, TreeLike<Y>];
 export function odeintEvent<Args = unknown>(
+  func: InPlaceFunc<Args>,
+  y0: PlainState,
+  t0: number,
+  options: InPlaceOptions<Args> & EventSolveOptions<PlainEventFunc<Args>> & EventInterface,
+): [number, Float64Array[]];
+export function odeintEvent<Args = unknown>(
   func: PlainFunc<Args>,
   y0: PlainState,
   t0: number,
@@ -92,6 +100,14 @@ export function odeintEventAsync<Y extends TreeOf<Y>, Args = unknown>(
     EventSolveOptions<TensorEventFunc<Y, Args>> &
     Pick<EventInterface, 'reverseTime'>,
 ): Promise<[Scalar, TreeLike<Y>]>;
+export function odeintEventAsync<Args = unknown>(
+  func: InPlaceFunc<Args>,
+  y0: PlainState,
+  t0: number,
+  options: InPlaceOptions<Args> &
+    EventSolveOptions<PlainEventFunc<Args>> &
+    Pick<EventInterface, 'reverseTime'>,
+): Promise<[number, Float64Array[]]>;
 export function odeintEventAsync<Args = unknown>(
   func: PlainFunc<Args>,
   y0: PlainState,

@@ -23,6 +23,8 @@ import { newStats } from '../src/core/system.js';
 import { isTapeActive, recordedOrForgotten, scoped } from '../src/core/tape.js';
 import { flattenTree, isTensor, unflattenTree, type TreeOf } from '../src/core/tree.js';
 import type {
+  InPlaceFunc,
+  InPlaceOptions,
   PlainFunc,
   PlainOptions,
   PlainState,
@@ -90,7 +92,8 @@ export type PlainAffect<Args = unknown> = (t: number, y: Float64Array, args: Arg
  * @param y0 State at `t0`, as for `odeint`.
  * @param t0 Its time.
  * @param options `t1`, `events`, `discreteTimes`, `saveAt`, `maxEvents`, and the options of the solves. With
- *   `odeintInterface: odeintAdjoint` those of that too.
+ *   `odeintInterface: odeintAdjoint` those of that too. `maxNumSteps` and `onProgress` count each segment between two events
+ *   for itself.
  * @returns The piecewise trajectory with both sides of every jump, and the events.
  * @throws As `odeint`. Events that pile up (a ball that comes to rest) are no error: `status` is `'max-events'`.
  *
@@ -111,6 +114,12 @@ export function odeintHybrid<Y extends TreeOf<Y>, Args = unknown>(
     AdjointOptions &
     HybridOptions<TensorEventFunc<Y, Args>, TensorAffect<Y, Args>>,
 ): HybridSolution<TreeLike<Y>, Tensor1D>;
+export function odeintHybrid<Args = unknown>(
+  func: InPlaceFunc<Args>,
+  y0: PlainState,
+  t0: number,
+  options: InPlaceOptions<Args> & HybridOptions<PlainEventFunc<Args>, PlainAffect<Args>>,
+): HybridSolution<Float64Array[], Float64Array>;
 export function odeintHybrid<Args = unknown>(
   func: PlainFunc<Args>,
   y0: PlainState,
@@ -162,6 +171,13 @@ export function odeintHybridAsync<Y extends TreeOf<Y>, Args = unknown>(
   options: TensorOptions<Y, Args> &
     Omit<HybridOptions<TensorEventFunc<Y, Args>, TensorAffect<Y, Args>>, 'odeintInterface'>,
 ): Promise<HybridSolution<TreeLike<Y>, Tensor1D>>;
+export function odeintHybridAsync<Args = unknown>(
+  func: InPlaceFunc<Args>,
+  y0: PlainState,
+  t0: number,
+  options: InPlaceOptions<Args> &
+    Omit<HybridOptions<PlainEventFunc<Args>, PlainAffect<Args>>, 'odeintInterface'>,
+): Promise<HybridSolution<Float64Array[], Float64Array>>;
 export function odeintHybridAsync<Args = unknown>(
   func: PlainFunc<Args>,
   y0: PlainState,

@@ -14,7 +14,7 @@ export interface SteadyStateOptions {
 
 /**
  * A terminal event for `solve`, `iterate` and `odeintHybrid`: the state is steady, `|dy/dt| <= atol + rtol |y|` in every
- * component. It also ends a solve that starts there.
+ * component. A solve that starts there ends at its `t0`.
  *
  * @param options The tolerances.
  * @returns The event.

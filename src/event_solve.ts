@@ -43,12 +43,17 @@ export interface EventSolveOptions<EventFn> extends Pick<EventOption<EventFn>, '
 /** Names of options that belong to `eventFn`. */
 export const eventNames = ['eventFn', 'direction', 'eventTol', 'eventSamples', 'maxTime'];
 
+const always = 'terminal goes with events; with eventFn the solve always ends there, so leave it out.';
+
 /** Options of any kind of state. */
 export type AnyEventOptions = AnyOptions & Partial<EventSolveOptions<unknown>>;
 
 /** Whether a solve is to end at an event. Throws where only what goes with one is given. */
 export function hasEvent(options: AnyEventOptions | null): boolean {
-  if (typeof options?.eventFn !== 'undefined') return true;
+  if (typeof options?.eventFn !== 'undefined') {
+    if ((options as { terminal?: unknown }).terminal !== undefined) throw new InvalidArgumentError(always);
+    return true;
+  }
   const stray = eventNames.find((name) => (options as Record<string, unknown> | null)?.[name] !== undefined);
   if (stray === undefined) return false;
   throw new InvalidArgumentError(`${stray} goes with eventFn, whose root ends the solve; give that too.`);
@@ -67,6 +72,21 @@ export interface FirstEvent {
 /** Options of the solve alone. */
 export function withoutEvent(options: AnyEventOptions): AnyOptions {
   return Object.fromEntries(Object.entries(options).filter(([name]) => !eventNames.includes(name)));
+}
+
+/**
+ * Options of a solve that goes as far as a known event: a caller's grid of steps, made for the `times` of the search, is cut
+ * there.
+ */
+export function upToEvent(options: AnyOptions, times: Float64Array, t: number): AnyOptions {
+  const { gridConstructor } = options;
+  if (!gridConstructor) return options;
+  const direction = Math.sign(times[times.length - 1] - times[0]);
+  const before = (time: number) => (t - time) * direction > 0;
+  return {
+    ...options,
+    gridConstructor: (func, y0) => [...Array.from(gridConstructor(func, y0, times)).filter(before), t],
+  };
 }
 
 /** Checks the options that belong to `eventFn`. */
@@ -175,11 +195,11 @@ export function eventSolution(
   const locate = () => runSync(solveToEvent(stepper, func, y0, times, options, names));
   if (!isTapeActive()) return eventOutput(locate());
   verifyGradients();
-  const { event } = readEventOptions(options, times);
+  const { event, end } = readEventOptions(options, times);
   return recordedOrForgotten(() =>
     tidy((): never => {
       const found = withFreshTape(() => scoped(locate));
-      const rest = withoutEvent(options);
+      const rest = upToEvent(withoutEvent(options), Float64Array.of(times[0], end), found.t);
       // Times stay float64; a tensor's gradient reaches the start.
       const start = isTensor(t) ? startingAt(func, y0, slice(t, [0], [1]), times[0], options.args) : y0;
       const ys = solve(start, [times[0], found.t], rest);

@@ -4,7 +4,7 @@ import { stepperOf } from '../solvers/stepper_of.js';
 import type { ButcherTableau } from '../solvers/tableau.js';
 import type { AnyOptions } from './core/build_problem.js';
 import { collect, type Collected } from './core/collect.js';
-import { describe, InvalidArgumentError, type SolveStats } from './core/errors.js';
+import { describe, InvalidArgumentError, MissingGradientError, type SolveStats } from './core/errors.js';
 import type { EventPlan } from './core/events.js';
 import { isPlainState } from './core/float64_kind.js';
 import { verifyGradients } from './core/gradient_repair.js';
@@ -13,7 +13,7 @@ import { prepare, type AnyPrepared, type Watching } from './core/prepare.js';
 import type { Reading } from './core/reading.js';
 import { runSync } from './core/reading.js';
 import type { Stepper } from './core/stepper.js';
-import { isTapeActive, recordedOrForgotten, untaped } from './core/tape.js';
+import { isTapeActive, recordedOrForgotten, withGradient } from './core/tape.js';
 import { initialQuadratures, solveField } from './core/quadrature.js';
 import { flatField, linkOutputTimes, linkStartTime } from './core/time_gradient.js';
 import { readTimes, type TimeGrid } from './core/times.js';
@@ -145,10 +145,32 @@ function recordEvents(prepared: AnyPrepared, watch: EventWatch<unknown>): EventR
   const { space } = prepared.problem;
   return watch.found.splice(0).map(({ t, y, event, index, mask }) => {
     // A constant: how the time of the event moves it is not on the tape.
-    const copy = untaped(() => prepared.copyOut(y));
+    const copy = isTapeActive() ? undifferentiated(prepared.copyOut(y)) : prepared.copyOut(y);
     space.release(y);
     return { t, y: copy, index, name: event.name, terminal: event.terminal, mask };
   });
+}
+
+/* A state whose gradient is refused: on the tape it would be that at a fixed time, and silently wrong. */
+function undifferentiated(y: unknown): unknown {
+  if (isPlainState(y)) return y;
+  const { structure, leaves } = flattenTree(y, 'y');
+  const refused = leaves.map((leaf) =>
+    withGradient(
+      [leaf],
+      () => leaf.clone(),
+      () => [null],
+      refuseEventGradient,
+    ),
+  );
+  return unflattenTree(structure, refused);
+}
+
+function refuseEventGradient(): never {
+  throw new MissingGradientError(
+    'a gradient was asked for with respect to the state of an event that solve recorded, and it would leave out how the ' +
+      "event's time moves. Use odeintEvent, or odeint with eventFn.",
+  );
 }
 
 function disposeTree(y: unknown): void {

@@ -26,8 +26,11 @@ export interface EventOption<EventFn = (t: never, y: never, args: never) => unkn
   name?: string;
 }
 
-/** An event function on tensors: float32, of any shape. */
-export type TensorEventFunc<Y, Args = unknown> = (t: Scalar, y: Y, args: Args) => unknown;
+/**
+ * An event function on tensors: float32, of any shape. A comparison (`tf.less`) has no zero to cross: subtract instead, or
+ * it throws.
+ */
+export type TensorEventFunc<Y, Args = unknown> = (t: Scalar, y: Y, args: Args) => Tensor;
 
 /** An event function on plain numbers. */
 export type PlainEventFunc<Args = unknown> = (
@@ -162,7 +165,8 @@ export type EventValues<S> = (
 /** Throws unless an event function returned numbers. */
 export function checkPlainValue(value: unknown, name: string): ArrayLike<number> {
   if (typeof value === 'number') return [value];
-  if (value instanceof Float64Array || (Array.isArray(value) && value.every((x) => typeof x === 'number'))) {
+  const numbers = Array.isArray(value) && value.every((x) => typeof x === 'number');
+  if (numbers || value instanceof Float64Array || value instanceof Float32Array) {
     // A copy: func may reuse its buffer.
     if ((value as number[]).length > 0) return Float64Array.from(value as number[]);
   }

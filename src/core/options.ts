@@ -90,7 +90,7 @@ export interface AdaptiveOptions<Norm> {
 export interface FixedStepOptions<Func, Y> {
   /** Size of the steps; the last one ends at the end. Given to an adaptive method it turns step control off. */
   stepSize?: number;
-  /** The times of the steps, both ends included. */
+  /** The times of the steps, both ends included. With `eventFn` the last one is `maxTime`; steps end at the event. */
   gridConstructor?: (func: Func, y0: Y, t: Float64Array) => ArrayLike<number>;
   /** Evaluate each step's ends one ulp inside it, for vector fields that jump at grid points. */
   perturb?: boolean;
