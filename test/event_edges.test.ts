@@ -5,6 +5,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { expect } from 'chai';
 import {
+  MissingGradientError,
   InvalidArgumentError,
   iterate,
   NoEventError,
@@ -127,7 +128,16 @@ describe('events under the tape', () => {
   it('a gradient through the state at an event of solve throws', () => {
     tf.tidy(() => {
       const loss = (y0: tf.Tensor) => tf.sum(solve(decayTensor, y0, [0, 2], { events: [half] }).event!.y);
-      expect(() => tf.grad(loss)(tf.scalar(1))).to.throw();
+      expect(() => tf.grad(loss)(tf.scalar(1))).to.throw(MissingGradientError, /odeintEvent/);
+      // Beside another loss too, where it would only be a part that is missing; and that alone is right.
+      const both = (y0: tf.Tensor) => {
+        const { y, event } = solve(decayTensor, y0, [0, 0.25, 2], { events: [half] });
+        return tf.add(tf.sum(y), tf.sum(event!.y));
+      };
+      expect(() => tf.grad(both)(tf.scalar(1))).to.throw(MissingGradientError, /odeintEvent/);
+      const states = (y0: tf.Tensor) => tf.sum(solve(decayTensor, y0, [0, 0.25, 2], { events: [half] }).y);
+      // y0 + y0 exp(-1/4).
+      expect(tf.grad(states)(tf.scalar(1)).dataSync()[0]).to.be.closeTo(1 + Math.exp(-0.25), 1e-4);
     });
   });
 
