@@ -101,7 +101,7 @@ function* solvePrepared(
   const { problem } = prepared;
   const { space } = problem;
   const events: EventRecord<unknown>[] = [];
-  const onStep = (): void => void events.push(...recorded());
+  const onStep = problem.watch ? (): void => void events.push(...recorded()) : undefined;
   let collected: Collected<unknown>;
   try {
     collected = yield* collect(problem, times, { keepGoing, breathing, onStep });

@@ -59,14 +59,14 @@ export function* consumeSteps<S>(
 export function* collect<S>(
   problem: Problem<S>,
   times: Float64Array,
-  { keepGoing = false, breathing = false, onStep = () => undefined }: CollectRun,
+  { keepGoing = false, breathing = false, onStep }: CollectRun,
 ): Reading<Collected<S>> {
   const { space, direction, system } = problem;
   const states: S[] = [];
   let suspect = false;
   let unseen = false;
   const take = (step: AcceptedStep<S>): void => {
-    onStep();
+    if (onStep) onStep();
     suspect = false;
     while (states.length < times.length && (step.t1 - times[states.length]) * direction >= 0) {
       const t = times[states.length];
