@@ -5,8 +5,6 @@ import {
   mul,
   neg,
   scalar,
-  slice,
-  reshape,
   stack,
   sum,
   tidy,
@@ -15,6 +13,7 @@ import {
 } from '@tensorflow/tfjs-core';
 import type { Scalar, Tensor } from '@tensorflow/tfjs-core';
 import { buildProblem, makePlan, type AnyOptions } from '../src/core/build_problem.js';
+import { rowOf } from '../src/core/flat.js';
 import { consumeSteps } from '../src/core/collect.js';
 import { MaxStepsError, NonFiniteStateError, OdeError, StepUnderflowError } from '../src/core/errors.js';
 import { runSync, type Reading } from '../src/core/reading.js';
@@ -139,10 +138,7 @@ type Carry = { adjoint: Tensor[]; quadratures: Tensor[] };
 
 /** Row `i` of leaves `[T, ...shape]`. */
 export const rowsOf = (leaves: readonly Tensor[], i: number): Tensor[] =>
-  leaves.map((leaf) => {
-    const [, ...shape] = leaf.shape;
-    return reshape(slice(leaf, [i, ...shape.map(() => 0)], [1, ...shape]), shape);
-  });
+  leaves.map((leaf) => rowOf(leaf, i));
 
 /** `<g, f(t, y)>`: how the loss changes when an output time moves. */
 export function slopeAlong(field: LeafField, t: number, y: Tensor[], g: Tensor[]): Tensor {

@@ -24,6 +24,7 @@ import {
   type EventSlopes,
 } from '../src/core/event_gradient.js';
 import { checkPlainValue } from '../src/core/events.js';
+import { rowOf } from '../src/core/flat.js';
 import { leafField, type TensorField } from '../src/core/leaf_field.js';
 import { prepare } from '../src/core/prepare.js';
 import type { Problem } from '../src/core/problem.js';
@@ -199,10 +200,6 @@ export function* tensorEventVjp(
       dispose();
     },
   };
-}
-
-function rowOf(leaf: Tensor, i: number): Tensor {
-  return reshape(slice(leaf, [i], [1]), leaf.shape.slice(1));
 }
 
 /* Derivatives of the event, kept until they are disposed: they do not depend on the cotangents. */

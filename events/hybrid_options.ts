@@ -1,5 +1,11 @@
 import { describe, InvalidArgumentError } from '../src/core/errors.js';
-import { readEventPlan, readEvents, type CheckedEvent, type EventPlan } from '../src/core/events.js';
+import {
+  eventTolerance,
+  readEventPlan,
+  readEvents,
+  type CheckedEvent,
+  type EventPlan,
+} from '../src/core/events.js';
 import { checkOptionsRecord, nearest } from '../src/core/options.js';
 import { isTensor } from '../src/core/tree.js';
 import { odeint } from '../src/odeint.js';
@@ -80,7 +86,7 @@ export function readHybrid(t0: number, options: object, plain: boolean): HybridP
   }
   return {
     ...{ t0, t1, direction, events, affects, discrete, maxEvents: maxEvents as number },
-    tolerance: plan.eventTol ?? (plain ? 1e-9 : 1e-6),
+    tolerance: eventTolerance(plan, plain),
     segment:
       events.length > 0
         ? { ...plan, events: events.map((e, i) => ({ ...e, terminal: e.terminal || affects[i] !== null })) }

@@ -1,13 +1,13 @@
-import { engine, reshape, slice, type Scalar, type Tensor } from '@tensorflow/tfjs-core';
+import { engine, type Scalar, type Tensor } from '@tensorflow/tfjs-core';
 import type { AnyOptions } from '../src/core/build_problem.js';
 import type { SolveStats } from '../src/core/errors.js';
 import { linkEvent } from '../src/core/event_gradient.js';
-import { leafField, type TensorField } from '../src/core/leaf_field.js';
+import { rowOf } from '../src/core/flat.js';
 import { runSync, type Reading } from '../src/core/reading.js';
 import type { Stepper } from '../src/core/stepper.js';
 import { scoped, withFreshTape } from '../src/core/tape.js';
 import { startingAt } from '../src/core/time_gradient.js';
-import { flattenTree, isTensor, unflattenTree } from '../src/core/tree.js';
+import { disposeTree, flattenTree, isTensor, unflattenTree } from '../src/core/tree.js';
 import { upToEvent } from '../src/event_solve.js';
 import { solveGrid, type GridSolution } from '../src/odeint_with.js';
 import type { HybridPlan } from './hybrid_options.js';
@@ -44,15 +44,15 @@ export function plainSegments(
 function segmentOf({ y, t, events, stats }: GridSolution): Segment {
   // Kept, and freed by hand: there is no scope around this.
   const states = scoped(() => rowsOf(y, t.length).map(keptState));
-  disposeState(y);
+  disposeTree(y);
   const ended = events.filter((event) => event.terminal);
   const last = ended.at(-1);
   const passed = events.filter((event) => !event.terminal);
-  for (const event of events) if (event !== last) disposeState(event.y);
+  for (const event of events) if (event !== last) disposeTree(event.y);
   if (!last) return { t, states, end: null, passed, stats };
   // A time on the grid that is the event's is its end.
   const kept = t[t.length - 1] === last.t && t.length > 1 ? t.length - 1 : t.length;
-  for (const state of states.slice(kept)) disposeState(state);
+  for (const state of states.slice(kept)) disposeTree(state);
   return {
     t: Float64Array.of(...t.slice(0, kept), last.t),
     states: [...states.slice(0, kept), last.y],
@@ -69,10 +69,7 @@ function rowsOf(ys: unknown, count: number): unknown[] {
   return Array.from({ length: count }, (_, i) =>
     unflattenTree(
       structure,
-      leaves.map((leaf) => {
-        const [, ...shape] = leaf.shape;
-        return reshape(slice(leaf, [i], [1]), shape);
-      }),
+      leaves.map((leaf) => rowOf(leaf, i)),
     ),
   );
 }
@@ -95,7 +92,7 @@ export function tapedSegments(
     const found = withFreshTape(() =>
       scoped(() => {
         const { t, states, end, passed, stats } = runSync(find(y, start, times));
-        states.forEach(disposeState);
+        states.forEach(disposeTree);
         return { t, end, passed, stats };
       }),
     );
@@ -108,16 +105,12 @@ export function tapedSegments(
     if (!found.end) return { t: found.t, states, end: null, passed, stats };
     // Of several at one time the first gives it its gradient.
     const [{ index, mask }] = found.end.events;
-    const { structure, leaves } = flattenTree(states.pop(), 'y');
-    const end = unflattenTree(structure, leaves);
-    const field = leafField(func as TensorField<never>, end, options.args);
     const [t0, t] = [found.t[0], found.t[found.t.length - 1]];
-    const crossed = {
+    const linked = linkEvent(func, states.pop(), {
       ...{ event: plan.events[index], component: mask.indexOf(true), t0, t, args: options.args },
       start: flattenTree(states[0], 'y').leaves,
-    };
-    const linked = linkEvent(field, crossed);
-    states.push(unflattenTree(structure, linked.y));
+    });
+    states.push(linked.y);
     return { t: found.t, states, end: { ...found.end, time: linked.t }, passed, stats };
   };
 }
@@ -125,9 +118,4 @@ export function tapedSegments(
 function keptState(y: unknown): unknown {
   if (!(y instanceof Float64Array)) for (const leaf of flattenTree(y, 'y').leaves) engine().keep(leaf);
   return y;
-}
-
-function disposeState(y: unknown): void {
-  const plain = y instanceof Float64Array || (Array.isArray(y) && y[0] instanceof Float64Array);
-  if (!plain) for (const leaf of flattenTree(y, 'y').leaves) leaf.dispose();
 }

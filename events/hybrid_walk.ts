@@ -3,7 +3,7 @@ import { describe, InvalidArgumentError, type SolveStats } from '../src/core/err
 import type { Reading } from '../src/core/reading.js';
 import { isTapeActive } from '../src/core/tape.js';
 import { spacing } from '../src/core/time.js';
-import { flattenTree, isTensor, leavesLike, unflattenTree } from '../src/core/tree.js';
+import { disposeTree, flattenTree, isTensor, leavesLike, unflattenTree } from '../src/core/tree.js';
 import type { Affect, HybridPlan } from './hybrid_options.js';
 import type { Segment, SegmentSolver } from './hybrid_segments.js';
 
@@ -109,9 +109,8 @@ function take(
   }
   // Its beginning is saved already.
   for (let i = 1; i < segment.t.length; i++) save(segment.t[i], segment.states[i]);
-  const [first] = segment.states;
-  if (segment.states.length > 1 && !(first instanceof Float64Array) && !isTapeActive())
-    disposeStates([first]);
+  // On the tape it may be needed still.
+  if (segment.states.length > 1 && !isTapeActive()) disposeTree(segment.states[0]);
 }
 
 /* Whether two events are closer together than their times are known. */
@@ -158,9 +157,4 @@ function changed(affect: Affect, t: number | Scalar, y: unknown, args: unknown, 
     );
   });
   return unflattenTree(structure, kept);
-}
-
-/** Frees states of tensors. */
-export function disposeStates(states: readonly unknown[]): void {
-  for (const state of states) for (const leaf of flattenTree(state, 'y').leaves) leaf.dispose();
 }

@@ -1,6 +1,6 @@
 import { concat, engine, reshape, type Tensor } from '@tensorflow/tfjs-core';
 import { InvalidArgumentError } from '../src/core/errors.js';
-import type { CheckedEvent, EventPlan, EventValues } from '../src/core/events.js';
+import { eventTolerance, type CheckedEvent, type EventPlan, type EventValues } from '../src/core/events.js';
 import type { Problem } from '../src/core/problem.js';
 import { readNorm, type Reading } from '../src/core/reading.js';
 import { DeviceRead, type ErrorNorm } from '../src/core/space.js';
@@ -26,7 +26,7 @@ export class EventSampler<S> {
     private readonly values: EventValues<S>,
     readonly plain: boolean,
   ) {
-    this.eventTol = plan.eventTol ?? (plain ? 1e-9 : 1e-6);
+    this.eventTol = eventTolerance(plan, plain);
     this.samples = plan.samples ?? (plain ? 8 : 4);
   }
 
@@ -88,14 +88,7 @@ export class EventSampler<S> {
 
   /** Values at some times; where eventFn throws at one of them, those before are freed. */
   valuesAt(problem: Problem<S>, state: StepState<S>, times: readonly number[]): Values<S>[] {
-    const points: Values<S>[] = [];
-    try {
-      for (const t of times) points.push(this.at(problem, state, t));
-      return points;
-    } catch (error) {
-      for (const value of points.flat()) if (isTensor(value)) value.dispose();
-      throw error;
-    }
+    return disposedOnThrow(times, (t) => this.at(problem, state, t));
   }
 
   /** End of the k-th part of a step. */

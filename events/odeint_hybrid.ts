@@ -21,7 +21,7 @@ import { verifyGradients } from '../src/core/gradient_repair.js';
 import { runAsync, runSync } from '../src/core/reading.js';
 import { newStats } from '../src/core/system.js';
 import { isTapeActive, recordedOrForgotten, scoped } from '../src/core/tape.js';
-import { flattenTree, isTensor, unflattenTree, type TreeOf } from '../src/core/tree.js';
+import { disposeTree, flattenTree, isTensor, unflattenTree, type TreeOf } from '../src/core/tree.js';
 import type {
   InPlaceFunc,
   InPlaceOptions,
@@ -35,7 +35,7 @@ import type {
 import { refuseTape } from '../src/odeint.js';
 import { hybridNames, readHybrid } from './hybrid_options.js';
 import { plainSegments, tapedSegments } from './hybrid_segments.js';
-import { disposeStates, walk, type Hybrid, type HybridRecord, type Walk } from './hybrid_walk.js';
+import { walk, type Hybrid, type HybridRecord, type Walk } from './hybrid_walk.js';
 import type { EventInterface } from './odeint_event.js';
 
 /** An event that changes the state. */
@@ -134,7 +134,7 @@ export function odeintHybrid(func: unknown, y0: unknown, t0: unknown, options: A
       runSync(run());
       return plain ? finish() : inTidy(finish);
     } finally {
-      if (!plain) disposeStates(found.states);
+      found.states.forEach(disposeTree);
     }
   }
   verifyGradients();
@@ -205,7 +205,7 @@ async function hybridLater(func: unknown, y0: unknown, t0: unknown, options: Any
     await runAsync(run());
     return plain ? finish() : inTidy(finish);
   } finally {
-    if (!plain) disposeStates(found.states);
+    found.states.forEach(disposeTree);
   }
 }
 
@@ -229,7 +229,13 @@ function begin(func: unknown, y0: unknown, t0: unknown, options: AnyOptions, tap
     ? tapedSegments(stepper, func, forward, plan, backward)
     : plainSegments(stepper, func, forward, plan);
   const found: Walk = {
-    ...{ t: [], states: [], events: [], times: [], status: 'success', message: '', stats: newStats() },
+    t: [],
+    states: [],
+    events: [],
+    times: [],
+    status: 'success',
+    message: '',
+    stats: newStats(),
   };
   const keep = (make: () => unknown): unknown => (own ? keptTree(make) : make());
   const hybrid: Hybrid = { plan, found, args: forward.args, keep };

@@ -1,5 +1,5 @@
-import { reshape, scalar, slice, stack, tidy, type Scalar, type Tensor } from '@tensorflow/tfjs-core';
-import { EventWatch } from '../events/locate.js';
+import { scalar, slice, stack, tidy, type Scalar } from '@tensorflow/tfjs-core';
+import type { Located } from '../events/locate.js';
 import type { AnyOptions } from './core/build_problem.js';
 import { consumeSteps } from './core/collect.js';
 import {
@@ -12,16 +12,10 @@ import {
   type SolveStats,
 } from './core/errors.js';
 import { linkEvent } from './core/event_gradient.js';
-import {
-  readEvent,
-  readEventPlan,
-  type CheckedEvent,
-  type EventOption,
-  type EventValues,
-} from './core/events.js';
+import { readEvent, readEventPlan, type CheckedEvent, type EventOption } from './core/events.js';
+import { rowOf } from './core/flat.js';
 import { verifyGradients } from './core/gradient_repair.js';
 import { prepare } from './core/prepare.js';
-import { solveField } from './core/quadrature.js';
 import type { Reading } from './core/reading.js';
 import { runSync } from './core/reading.js';
 import type { Stepper } from './core/stepper.js';
@@ -29,6 +23,7 @@ import { isTapeActive, recordedOrForgotten, scoped, withFreshTape } from './core
 import { startingAt } from './core/time_gradient.js';
 import { readTimes } from './core/times.js';
 import { flattenTree, isTensor, unflattenTree } from './core/tree.js';
+import { watchFor } from './odeint_with.js';
 
 /** Options of a solve that ends at an event. */
 export interface EventSolveOptions<EventFn> extends Pick<EventOption<EventFn>, 'eventFn' | 'direction'> {
@@ -123,31 +118,27 @@ export function* solveToEvent(
   }
   const { plan, end } = readEventOptions(options, times);
   const interval = Float64Array.of(times[0], end);
-  let watch!: EventWatch<unknown>;
-  const watching = {
-    events: plan.events,
-    watch: (values: EventValues<unknown>, plain: boolean) => (watch = new EventWatch(plan, values, plain)),
-  };
+  const { watching, taken } = watchFor(plan);
   const { maxNumSteps = 100_000 } = options;
   const rest = { ...withoutEvent(options), maxNumSteps };
   const prepared = prepare(stepper, func, y0, interval, rest, names, watching);
   const { problem } = prepared;
   const { space } = problem;
   const states: unknown[] = [];
-  let found: EventWatch<unknown>['found'][number] | null = null;
+  let found: Located<unknown> | null = null;
   let reached = interval[0];
   try {
     states.push(problem.start());
     yield* consumeSteps(problem, breathing, (step) => {
       reached = step.t1;
-      const event = watch.found.splice(0).at(-1);
+      const event = taken().at(-1);
       if (!event) return;
       found = event;
       space.disown(event.y);
       states.push(event.y);
     });
     if (!found) throw noEvent(reached, end, { ...problem.system.stats });
-    const { t, mask } = found as EventWatch<unknown>['found'][number];
+    const { t, mask } = found as Located<unknown>;
     return { t, ys: prepared.stack(states), mask, stats: { ...problem.system.stats } };
   } catch (error) {
     // Without an end a solution that misses the event goes on until its numbers end.
@@ -218,16 +209,15 @@ function linked(
   t0: number,
 ): unknown {
   const { structure, leaves } = flattenTree(ys, 'ys');
-  const row = (leaf: Tensor, i: number): Tensor => {
-    const [, ...shape] = leaf.shape;
-    return reshape(slice(leaf, [i], [1]), shape);
-  };
-  const end = leaves.map((leaf) => row(leaf, 1));
-  const field = solveField(func, unflattenTree(structure, end), options, found.t);
-  const component = found.mask.indexOf(true);
+  const end = unflattenTree(
+    structure,
+    leaves.map((leaf) => rowOf(leaf, 1)),
+  );
   const start = flattenTree(y0, 'y0').leaves;
-  const { t, y } = linkEvent(field, { event, component, t0, t: found.t, start, args: options.args });
-  const rows = start.map((leaf, i) => stack([leaf, y[i]]));
+  const component = found.mask.indexOf(true);
+  const { t, y } = linkEvent(func, end, { event, component, t0, t: found.t, start, args: options.args });
+  const last = flattenTree(y, 'y').leaves;
+  const rows = start.map((leaf, i) => stack([leaf, last[i]]));
   return [t, unflattenTree(structure, rows)];
 }
 

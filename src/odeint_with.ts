@@ -1,5 +1,5 @@
 import { add, tidy, type Tensor1D } from '@tensorflow/tfjs-core';
-import { EventWatch } from '../events/locate.js';
+import { EventWatch, type Located } from '../events/locate.js';
 import { stepperOf } from '../solvers/stepper_of.js';
 import type { ButcherTableau } from '../solvers/tableau.js';
 import type { AnyOptions } from './core/build_problem.js';
@@ -17,7 +17,7 @@ import { isTapeActive, recordedOrForgotten, withGradient } from './core/tape.js'
 import { initialQuadratures, solveField } from './core/quadrature.js';
 import { flatField, linkOutputTimes, linkStartTime } from './core/time_gradient.js';
 import { readTimes, type TimeGrid } from './core/times.js';
-import { flattenTree, isTensor, unflattenTree, type TreeOf } from './core/tree.js';
+import { disposeTree, flattenTree, isTensor, unflattenTree, type TreeOf } from './core/tree.js';
 import type {
   InPlaceFunc,
   InPlaceOptions,
@@ -124,26 +124,29 @@ function* solvePrepared(
   }
 }
 
-/** A watch for a plan, and what takes the events of the step at hand from it. */
+/** A watch for a plan, and what takes the events of the step at hand from it: as they are, or as records. */
 export function watchFor(plan: EventPlan | null): {
   watching: Watching | null;
+  taken: () => Located<unknown>[];
   recorded: (prepared: AnyPrepared) => EventRecord<unknown>[];
 } {
-  if (!plan) return { watching: null, recorded: () => [] };
+  if (!plan) return { watching: null, taken: () => [], recorded: () => [] };
   let watch!: EventWatch<unknown>;
+  const taken = () => watch.found.splice(0);
   return {
     watching: {
       events: plan.events,
       watch: (values, plain) => (watch = new EventWatch(plan, values, plain)),
     },
-    recorded: (prepared) => recordEvents(prepared, watch),
+    taken,
+    recorded: (prepared) => recordEvents(prepared, taken()),
   };
 }
 
 /* In the caller's structure. */
-function recordEvents(prepared: AnyPrepared, watch: EventWatch<unknown>): EventRecord<unknown>[] {
+function recordEvents(prepared: AnyPrepared, found: readonly Located<unknown>[]): EventRecord<unknown>[] {
   const { space } = prepared.problem;
-  return watch.found.splice(0).map(({ t, y, event, index, mask }) => {
+  return found.map(({ t, y, event, index, mask }) => {
     // A constant: how the time of the event moves it is not on the tape.
     const copy = isTapeActive() ? undifferentiated(prepared.copyOut(y)) : prepared.copyOut(y);
     space.release(y);
@@ -171,10 +174,6 @@ function refuseEventGradient(): never {
     'a gradient was asked for with respect to the state of an event that solve recorded, and it would leave out how the ' +
       "event's time moves. Use odeintEvent, or odeint with eventFn.",
   );
-}
-
-function disposeTree(y: unknown): void {
-  if (!isPlainState(y)) for (const leaf of flattenTree(y, 'y').leaves) leaf.dispose();
 }
 
 /**

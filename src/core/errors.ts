@@ -121,6 +121,12 @@ export function describe(value: unknown): string {
   return `a ${kind ?? 'record'} with keys {${keys.slice(0, 6).join(', ')}${keys.length > 6 ? ', ...' : ''}}`;
 }
 
+/** What may be wrong with a function whose result cannot be used, as the end of a message. */
+export function resultHint(value: unknown): string {
+  if (isPromiseLike(value)) return ' The function must be synchronous.';
+  return value === undefined ? ' Is a return statement missing?' : '';
+}
+
 /** Whether `value` can be awaited. */
 export function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
   return typeof (value as PromiseLike<unknown> | null)?.then === 'function';

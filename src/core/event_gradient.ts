@@ -20,7 +20,7 @@ import {
 import { MissingGradientError, OdeError } from './errors.js';
 import { checkTensorValue, type CheckedEvent } from './events.js';
 import { concatLeaves, splitLeaves } from './flat.js';
-import type { LeafField } from './leaf_field.js';
+import { leafField, type LeafField, type TensorField } from './leaf_field.js';
 import { gradientOrForgotten, isTapeActive, withFreshTape, withGradient } from './tape.js';
 import { tensorsIn, unflattenTree } from './tree.js';
 import { discoverDependencies, linearize } from './vjp.js';
@@ -48,10 +48,11 @@ export interface CrossedEvent {
 /**
  * The event's time and state as functions of the state at that (fixed) time and of what the event function reads.
  *
- * @param field The vector field; its leaves are the state at the event, on the tape.
+ * @param end The state at the event, on the tape.
  */
-export function linkEvent(field: LeafField, crossed: CrossedEvent): { t: Scalar; y: Tensor[] } {
-  const { leaves } = field;
+export function linkEvent(func: unknown, end: unknown, crossed: CrossedEvent): { t: Scalar; y: unknown } {
+  const field = leafField(func as TensorField<never>, end, crossed.args);
+  const { structure, leaves } = field;
   // Inputs too, so that they are there when the gradient is taken; copies, since an input must not occur twice.
   const start = crossed.start.map((leaf) => clone(leaf));
   const shapes = leaves.map((leaf) => leaf.shape);
@@ -77,7 +78,7 @@ export function linkEvent(field: LeafField, crossed: CrossedEvent): { t: Scalar;
   );
   return {
     t: reshape(slice(flat, [0], [1]), []),
-    y: splitLeaves(slice(flat, [1]), sizes, shapes),
+    y: unflattenTree(structure, splitLeaves(slice(flat, [1]), sizes, shapes)),
   };
 }
 

@@ -58,6 +58,10 @@ export interface EventPlan {
   samples: number | null;
 }
 
+/** The accuracy of an event's time. */
+export const eventTolerance = (plan: Pick<EventPlan, 'eventTol'>, plain: boolean): number =>
+  plan.eventTol ?? (plain ? 1e-9 : 1e-6);
+
 /** An event that is not a crossing but a condition on the state and its slope; made by `terminateAtSteadyState`. */
 export const conditions = new WeakSet<object>();
 
@@ -92,10 +96,9 @@ export function readEvent(
       `${path}.eventFn is ${describe(given.eventFn)}; expected a function (t, y) => value.`,
     );
   }
-  for (const flag of ['terminal'] as const) {
-    const value: unknown = given[flag];
-    if (value === undefined || typeof value === 'boolean') continue;
-    throw new InvalidArgumentError(`${path}.${flag} is ${describe(value)}; expected true or false.`);
+  const ends: unknown = given.terminal;
+  if (ends !== undefined && typeof ends !== 'boolean') {
+    throw new InvalidArgumentError(`${path}.terminal is ${describe(ends)}; expected true or false.`);
   }
   if (given.name !== undefined && typeof given.name !== 'string') {
     throw new InvalidArgumentError(`${path}.name is ${describe(given.name)}; expected a string.`);

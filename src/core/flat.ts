@@ -1,4 +1,4 @@
-import { concat, reshape, split, type Tensor } from '@tensorflow/tfjs-core';
+import { concat, reshape, slice, split, type Tensor } from '@tensorflow/tfjs-core';
 
 /** Leaves as one vector. */
 export function concatLeaves(leaves: readonly Tensor[]): Tensor {
@@ -18,4 +18,10 @@ export function splitLeaves(
   // tf.split into a single part has no working gradient.
   const parts = sizes.length === 1 ? [flat] : split(flat, [...sizes], axis);
   return parts.map((part, i) => reshape(part, [...shapes[i]]));
+}
+
+/** Entry `i` along the first axis, without it. */
+export function rowOf(leaf: Tensor, i: number): Tensor {
+  const [, ...shape] = leaf.shape;
+  return reshape(slice(leaf, [i, ...shape.map(() => 0)], [1, ...shape]), shape);
 }

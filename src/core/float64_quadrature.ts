@@ -1,5 +1,5 @@
 import type { AnyOptions } from './build_problem.js';
-import { describe, InvalidArgumentError, isPromiseLike } from './errors.js';
+import { describe, InvalidArgumentError, resultHint } from './errors.js';
 import type { Float64Kind } from './float64_kind.js';
 import { Float64Space } from './float64_space.js';
 import { halvesWithQuadratures } from './halves.js';
@@ -102,10 +102,7 @@ function numbersOf(value: unknown): ArrayLike<number> {
 
 function badQuadrature(value: unknown, count?: number): InvalidArgumentError {
   const expected = count === undefined ? 'a number, or an array of numbers' : `${count} numbers, as at t0`;
-  const hint = isPromiseLike(value)
-    ? ' The function must be synchronous.'
-    : value === undefined
-      ? ' Is a return statement missing?'
-      : '';
-  return new InvalidArgumentError(`quadrature returned ${describe(value)}; expected ${expected}.${hint}`);
+  return new InvalidArgumentError(
+    `quadrature returned ${describe(value)}; expected ${expected}.${resultHint(value)}`,
+  );
 }

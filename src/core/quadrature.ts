@@ -1,6 +1,6 @@
 import { scalar, zeros, type Scalar, type Tensor } from '@tensorflow/tfjs-core';
 import type { AnyOptions } from './build_problem.js';
-import { describe, InvalidArgumentError, isPromiseLike } from './errors.js';
+import { describe, InvalidArgumentError, resultHint } from './errors.js';
 import { checkFunction } from './options.js';
 import { scoped, withFreshTape } from './tape.js';
 import { leafField, type LeafField, type TensorField } from './leaf_field.js';
@@ -43,14 +43,9 @@ export function solveField(func: unknown, y0: unknown, options: AnyOptions, t0: 
 }
 
 function quadraturesOf(value: unknown): Quadratures {
-  const hint = isPromiseLike(value)
-    ? ' The function must be synchronous.'
-    : value === undefined
-      ? ' Is a return statement missing?'
-      : '';
   const bad = (part: unknown, path: string) =>
     new InvalidArgumentError(
-      `quadrature returned ${describe(part)} as ${path}; expected a float32 tensor, or a tree of them.${hint}`,
+      `quadrature returned ${describe(part)} as ${path}; expected a float32 tensor, or a tree of them.${resultHint(value)}`,
     );
   let tree: ReturnType<typeof flattenTree>;
   try {

@@ -124,6 +124,11 @@ export function mapTensors(value: unknown, map: (tensor: Tensor) => Tensor): unk
   return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, mapTensors(part, map)]));
 }
 
+/** Frees the tensors of a state, or of a tree of them; plain numbers have none. */
+export function disposeTree(state: unknown): void {
+  for (const leaf of tensorsIn(state)) leaf.dispose();
+}
+
 function mismatch(path: string, part: unknown, expected: string): InvalidArgumentError {
   const hint = isPromiseLike(part)
     ? 'The vector field must be synchronous: make it a plain function, not an async one.'
