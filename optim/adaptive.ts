@@ -9,6 +9,7 @@ import {
   type Optimizer,
   type OptimizerOptions,
 } from './optimizer.js';
+import { checkOptions } from './options.js';
 import { rootPlus } from './root.js';
 
 /** Options of {@link adam} and {@link adamw}. */
@@ -32,7 +33,7 @@ export interface AdamOptions extends OptimizerOptions {
  * derivative 0.
  *
  * Source: Kingma and Ba, https://doi.org/10.48550/arXiv.1412.6980.
- * @throws `InvalidArgumentError` for numbers out of range.
+ * @throws `InvalidArgumentError` for unknown options and numbers out of range.
  */
 export function adam(learningRate: LearningRate = 1e-3, options: AdamOptions = {}): Optimizer {
   return leafwise(adamRule(options, false), learningRate, options);
@@ -43,13 +44,16 @@ export function adam(learningRate: LearningRate = 1e-3, options: AdamOptions = {
  * default, as in PyTorch. State: `slots.m`, `slots.v`.
  *
  * Source: Loshchilov and Hutter, https://doi.org/10.48550/arXiv.1711.05101.
- * @throws `InvalidArgumentError` for numbers out of range.
+ * @throws `InvalidArgumentError` for unknown options and numbers out of range.
  */
 export function adamw(learningRate: LearningRate = 1e-3, options: AdamOptions = {}): Optimizer {
   return leafwise(adamRule({ weightDecay: 0.01, ...options }, true), learningRate, options);
 }
 
 function adamRule(options: AdamOptions, decoupled: boolean): LeafRule {
+  checkOptions(options, decoupled ? 'adamw' : 'adam', [
+    ...['beta1', 'beta2', 'epsilon', 'weightDecay', 'checkFinite'],
+  ]);
   const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0 } = options;
   checkNumbers({ beta1: [beta1, 1], beta2: [beta2, 1], epsilon: [epsilon], weightDecay: [weightDecay] });
   return {
@@ -86,9 +90,12 @@ export interface RmspropOptions extends OptimizerOptions {
  * State: `slots.v`, `slots.mean` when centered, `slots.momentum` with momentum.
  *
  * Source: Tieleman and Hinton, Lecture 6.5, 2012; centered: Graves, https://doi.org/10.48550/arXiv.1308.0850.
- * @throws `InvalidArgumentError` for numbers out of range.
+ * @throws `InvalidArgumentError` for unknown options and numbers out of range.
  */
 export function rmsprop(learningRate: LearningRate = 1e-2, options: RmspropOptions = {}): Optimizer {
+  checkOptions(options, 'rmsprop', [
+    ...['decay', 'epsilon', 'momentum', 'centered', 'weightDecay', 'checkFinite'],
+  ]);
   const { decay = 0.99, epsilon = 1e-8, momentum = 0, centered = false, weightDecay = 0 } = options;
   checkNumbers({
     ...{ decay: [decay, 1], epsilon: [epsilon], momentum: [momentum], weightDecay: [weightDecay] },
@@ -124,9 +131,10 @@ export interface AdagradOptions extends OptimizerOptions {
  * Adagrad: `s <- s + g^2`, `p <- p - learningRate g / (sqrt(s) + epsilon)`, as in PyTorch. State: `slots.sum`.
  *
  * Source: Duchi, Hazan and Singer, JMLR 12 (2011), 2121-2159.
- * @throws `InvalidArgumentError` for numbers out of range.
+ * @throws `InvalidArgumentError` for unknown options and numbers out of range.
  */
 export function adagrad(learningRate: LearningRate = 1e-2, options: AdagradOptions = {}): Optimizer {
+  checkOptions(options, 'adagrad', ['epsilon', 'initialAccumulator', 'weightDecay', 'checkFinite']);
   const { epsilon = 1e-10, initialAccumulator = 0, weightDecay = 0 } = options;
   checkNumbers({
     ...{ epsilon: [epsilon], initialAccumulator: [initialAccumulator], weightDecay: [weightDecay] },

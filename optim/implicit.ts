@@ -23,6 +23,7 @@ import {
 } from '../src/core/tape.js';
 import { unflattenTree } from '../src/core/tree.js';
 import { requireGradients } from '../src/core/vjp.js';
+import { checkOptions } from './options.js';
 import { conjugateGradient, type ConjugateGradientOptions } from './conjugate_gradient.js';
 import {
   checkNumber,
@@ -59,6 +60,7 @@ export function implicitMinimum<Theta, Phi>(
   options: ConjugateGradientOptions = {},
 ): Updated<Phi> {
   requireGradients();
+  checkOptions(options, 'implicitMinimum', ['maxIterations', 'tolerance']);
   const outer = parametersOf(theta, 'theta');
   let found!: Parameters;
   const flat = withFreshTape(() =>
@@ -175,8 +177,10 @@ export function imaml<P>(
   loss: (phi: Updated<P>) => Tensor,
   theta: P,
   solve: (objective: (phi: Updated<P>) => Tensor, start: P) => Updated<P>,
-  { lambda = 1, ...options }: ImamlOptions = {},
+  options: ImamlOptions = {},
 ): Updated<P> {
+  checkOptions(options, 'imaml', ['lambda', 'maxIterations', 'tolerance']);
+  const { lambda = 1, ...limits } = options;
   checkNumber(lambda, 'lambda', 0);
   const outer = parametersOf(theta, 'theta');
   const objective = (phi: Updated<P>, centre: P): Tensor => {
@@ -189,6 +193,6 @@ export function imaml<P>(
     objective as (phi: Updated<Updated<P>>, centre: P) => Tensor,
     theta,
     (start) => solve((phi) => objective(phi, start), start),
-    options,
+    limits,
   ) as Updated<P>;
 }

@@ -25,6 +25,13 @@ export {
 } from './multi.js';
 export { FunctionalNet, functionalNet, layersNet, type LayersModelLike } from './net.js';
 export { newtonStep } from './newton.js';
+export {
+  Newton,
+  type NewtonLimits,
+  type NewtonOptions,
+  type NewtonResult,
+  type NewtonState,
+} from './newton_method.js';
 export type { PlainObjective } from './objective.js';
 export type { LearningRate, Optimizer, OptimizerOptions, OptimizerState } from './optimizer.js';
 export type { Updated } from './params.js';

@@ -67,7 +67,8 @@ export function newtonStep(loss: (x: Tensor) => Tensor, x: Tensor, trustRadius: 
   return moved;
 }
 
-function sizesOf(x: unknown): { n: number; batch: number } {
+/** Number of unknowns and of points. */
+export function sizesOf(x: unknown): { n: number; batch: number } {
   if (isTensor(x) && x.dtype === 'float32' && x.rank <= 2) {
     const n = x.rank === 0 ? 1 : (x.shape[x.rank - 1] as number);
     if (n >= 1 && n <= 3 && x.size > 0) return { n, batch: x.size / n };
@@ -77,12 +78,13 @@ function sizesOf(x: unknown): { n: number; batch: number } {
   );
 }
 
-function derivatives(
+/** A loss, and its derivatives as tensors over the batch. */
+export function derivatives(
   loss: (x: Tensor) => Tensor,
   x: Tensor,
   n: number,
   batch: number,
-): { gradient: Vector; hessian: Matrix } {
+): { value: Tensor; gradient: Vector; hessian: Matrix } {
   const value = loss(x);
   if (!isTensor(value) || value.dtype !== 'float32' || (value.size !== 1 && value.size !== batch)) {
     const expected =
@@ -96,11 +98,14 @@ function derivatives(
   // Rows do not depend on each other, so that the gradient of a sum holds those of all.
   const gradient = columns(gradientsTo(clone(sum(value)), [x])[0]);
   const hessian = gradient.map((g) => columns(gradientsTo(sum(g), [x])[0]));
-  return { gradient, hessian };
+  return { value, gradient, hessian };
 }
 
-/* The shift and the hard case are found off the tape; the last two iterations of the shift, on it, give its derivatives. */
-function trustRegionStep(gradient: Vector, hessian: Matrix, radius: Tensor): Vector {
+/**
+ * The minimum of the quadratic model within the radius. The shift and the hard case are found off the tape; the last two
+ * iterations of the shift, on it, give its derivatives.
+ */
+export function trustRegionStep(gradient: Vector, hessian: Matrix, radius: Tensor): Vector {
   // Numbers of about 1, whose determinant is in the range of float32; the step is the same.
   const unit = untaped(() => unitOf(gradient, hessian, radius));
   const g = gradient.map((x): Tensor => div(x, unit));

@@ -2,6 +2,7 @@ import type { Tensor } from '@tensorflow/tfjs-core';
 import { InvalidArgumentError } from '../src/core/errors.js';
 import { strongWolfe, type LinePoint } from './line_search.js';
 import { objectiveOf, type Objective, type PlainObjective } from './objective.js';
+import { checkOptions } from './options.js';
 import { checkNumber, type Updated } from './params.js';
 
 /** Options of {@link bfgs} and {@link lbfgs}. */
@@ -34,6 +35,8 @@ export interface MinimizeResult<X> {
   converged: boolean;
   message: string;
 }
+
+const limits = ['gtol', 'ftol', 'maxIterations'];
 
 /* A model of the inverse Hessian. */
 interface Model {
@@ -190,6 +193,7 @@ export function bfgs<P>(
   options?: MinimizeOptions,
 ): MinimizeResult<Updated<P>>;
 export function bfgs(f: unknown, x0: unknown, options: MinimizeOptions = {}): unknown {
+  checkOptions(options, 'bfgs', limits);
   const objective = objectiveOf(f, x0);
   return minimize(objective, dense(objective.start.length), options);
 }
@@ -210,7 +214,9 @@ export function lbfgs<P>(
   x0: P,
   options?: LbfgsOptions,
 ): MinimizeResult<Updated<P>>;
-export function lbfgs(f: unknown, x0: unknown, { memory = 10, ...options }: LbfgsOptions = {}): unknown {
+export function lbfgs(f: unknown, x0: unknown, options: LbfgsOptions = {}): unknown {
+  checkOptions(options, 'lbfgs', [...limits, 'memory']);
+  const { memory = 10, ...ends } = options;
   checkNumber(memory, 'memory', 1);
-  return minimize(objectiveOf(f, x0), limited(memory), options);
+  return minimize(objectiveOf(f, x0), limited(memory), ends);
 }

@@ -1,4 +1,5 @@
 import { describe, InvalidArgumentError } from '../src/core/errors.js';
+import { checkOptions } from './options.js';
 import { checkNumber } from './params.js';
 
 /** A learning rate by step, counted from 0. */
@@ -15,8 +16,10 @@ export function constantSchedule(rate: number): Schedule {
  */
 export function exponentialDecay(
   rate: number,
-  { decay, steps, staircase = false }: { decay: number; steps: number; staircase?: boolean },
+  options: { decay: number; steps: number; staircase?: boolean },
 ): Schedule {
+  checkOptions(options, 'exponentialDecay', ['decay', 'steps', 'staircase']);
+  const { decay, steps, staircase = false } = options;
   checkNumber(rate, 'rate', 0);
   checkNumber(decay, 'decay', 0);
   checkNumber(steps, 'steps', 1);
@@ -30,7 +33,9 @@ export function exponentialDecay(
  * Half a cosine from `rate` to `rate * floor` in `steps` steps, and that from then on:
  * `rate (floor + (1 - floor) (1 + cos(pi step / steps)) / 2)`. Source: SGDR, https://doi.org/10.48550/arXiv.1608.03983.
  */
-export function cosineDecay(rate: number, { steps, floor = 0 }: { steps: number; floor?: number }): Schedule {
+export function cosineDecay(rate: number, options: { steps: number; floor?: number }): Schedule {
+  checkOptions(options, 'cosineDecay', ['steps', 'floor']);
+  const { steps, floor = 0 } = options;
   checkNumber(rate, 'rate', 0);
   checkNumber(steps, 'steps', 1);
   checkNumber(floor, 'floor', 0);

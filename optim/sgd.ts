@@ -9,6 +9,7 @@ import {
   type Optimizer,
   type OptimizerOptions,
 } from './optimizer.js';
+import { checkOptions } from './options.js';
 
 /** Options of {@link sgd}. */
 export interface SgdOptions extends OptimizerOptions {
@@ -34,9 +35,10 @@ export interface SgdOptions extends OptimizerOptions {
  * const { grads } = valueAndGrad(({ w }) => tf.sum(tf.square(w)), params);
  * ({ params, state } = optimizer.update(grads, state, params));
  * ```
- * @throws `InvalidArgumentError` for numbers out of range, and for `nesterov` without momentum.
+ * @throws `InvalidArgumentError` for unknown options, numbers out of range, and for `nesterov` without momentum.
  */
 export function sgd(learningRate: LearningRate, options: SgdOptions = {}): Optimizer {
+  checkOptions(options, 'sgd', ['momentum', 'nesterov', 'weightDecay', 'checkFinite']);
   const { momentum = 0, nesterov = false, weightDecay = 0 } = options;
   checkNumbers({ momentum: [momentum], weightDecay: [weightDecay] });
   if (nesterov && momentum === 0) {

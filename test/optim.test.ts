@@ -10,11 +10,14 @@ import {
   adagrad,
   adam,
   adamw,
+  bfgs,
   chain,
   clipByGlobalNorm,
   constantSchedule,
   cosineDecay,
   exponentialDecay,
+  imaml,
+  lbfgs,
   piecewiseConstant,
   rmsprop,
   sgd,
@@ -268,6 +271,30 @@ describe('functional optimizers', () => {
     refused(() => sgd('fast' as never), 'learningRate');
     refused(() => sgd(1, { nesterov: true }), 'needs momentum');
     refused(() => adam(1, { beta1: 1 }), 'beta1 is number 1; expected a number in [0, 1)');
+    const options: [(options: never) => unknown, string, string][] = [
+      [(o) => sgd(1, o), 'weight_decay', 'did you mean weightDecay?'],
+      [(o) => sgd(1, o), 'dampening', 'known are: momentum, nesterov, weightDecay, checkFinite'],
+      [(o) => adam(1, o), 'betas', 'did you mean beta1 and beta2?'],
+      [(o) => adamw(1, o), 'eps', 'unknown option eps of adamw; did you mean epsilon?'],
+      [(o) => rmsprop(1, o), 'alpha', 'did you mean decay?'],
+      [(o) => adagrad(1, o), 'initialAcumulator', 'did you mean initialAccumulator?'],
+      [(o) => cosineDecay(1, o), 'step', 'did you mean steps?'],
+      [
+        (o) =>
+          imaml(
+            () => w,
+            { w },
+            () => ({ w }),
+            o,
+          ),
+        'lamda',
+        'did you mean lambda?',
+      ],
+      [(o) => lbfgs(() => tf.sum(w), w, o), 'history_size', 'did you mean memory?'],
+      [(o) => bfgs(() => tf.sum(w), w, o), 'maxIter', 'did you mean maxIterations?'],
+    ];
+    for (const [call, name, remedy] of options) refused(() => call({ [name]: 1 } as never), name, remedy);
+    refused(() => sgd(1, 0.9 as never), 'options of sgd are number 0.9; expected a record');
     refused(() => clipByGlobalNorm(0), 'maxNorm');
     refused(() => chain(adam(1) as never, clipByGlobalNorm(1) as never), 'chain received', 'last argument');
     const disposed = tf.scalar(1);

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import * as tf from '@tensorflow/tfjs';
 import { expect } from 'chai';
 import { InvalidArgumentError } from 'tfjs-diffeq';
-import { bfgs, lbfgs, newtonStep } from 'tfjs-diffeq/optim';
+import { bfgs, lbfgs, Newton, newtonStep } from 'tfjs-diffeq/optim';
 import { backendNames, onBackends } from './backends.js';
 import { engineState, leavesOnlyItsResult } from './engine_probe.js';
 
@@ -192,6 +192,134 @@ describe('newtonStep', () => {
     refused(() => newtonStep((z) => z, x, 1), 'the loss is a float32 tensor of shape [2]');
     refused(() => newtonStep((() => 1) as never, x, 1), 'the loss is number 1');
     expect(engineState()).to.deep.equal(before);
+    x.dispose();
+  });
+});
+
+function testsOfTheRadius(): void {
+  const minimum = (loss: (x: tf.Tensor) => tf.Tensor, x0: tf.Tensor, radius?: number) => {
+    const { x, ...rest } = new Newton({ trustRadius: radius }).minimize(loss, x0);
+    const points = Array.from(x.dataSync());
+    tf.dispose(x);
+    return { ...rest, points };
+  };
+
+  it("finds the minimum of Rosenbrock's valley from starts near and far, each with a radius of its own", () => {
+    const starts = [-1.2, 1, 2, 2, 0, -1, -5, 10, 1, 1, 3, -5];
+    for (const radius of [0.01, 1, 100]) {
+      const { points, converged, value } = minimum(valley, tf.tensor2d(starts, [6, 2]), radius);
+      close(
+        points,
+        starts.map(() => 1),
+        1e-3,
+      );
+      expect(converged).to.deep.equal(Array(6).fill(true));
+      close(value, Array(6).fill(0), 1e-6);
+    }
+  });
+
+  it("leaves the maximum and the saddles of Himmelblau's function for its four minima", () => {
+    // https://en.wikipedia.org/wiki/Himmelblau's_function; the last start is its maximum, the second last a saddle.
+    const minima = [3, 2, -2.805118, 3.131312, -3.77931, -3.283186, 3.584428, -1.848126];
+    const himmelblau = (x: tf.Tensor) => {
+      const [a, b] = tf.split(x, 2, 1);
+      const [c, d] = [tf.sub(tf.add(tf.square(a), b), 11), tf.sub(tf.add(a, tf.square(b)), 7)];
+      return tf.reshape(tf.add(tf.square(c), tf.square(d)), [-1]);
+    };
+    const starts = [4, 4, -4, 4, -4, -4, 4, -4, 3.385154, 0.0738518, -0.270845, -0.923039];
+    const { points, converged } = minimum(himmelblau, tf.tensor2d(starts, [6, 2]));
+    expect(converged).to.deep.equal(Array(6).fill(true));
+    close(points.slice(0, 8), minima, 1e-4);
+    for (const i of [8, 10]) {
+      const near = [0, 2, 4, 6].filter(
+        (k) => Math.hypot(points[i] - minima[k], points[i + 1] - minima[k + 1]) < 1e-4,
+      );
+      expect(near, `${points[i]}, ${points[i + 1]}`).to.have.length(1);
+    }
+  });
+
+  it('leaves an exact saddle, whose gradient is zero', () => {
+    const { points } = minimum(
+      (x) => tf.sub(tf.sum(tf.square(tf.square(x))), tf.sum(tf.square(x))),
+      tf.zeros([1]),
+    );
+    expect(Math.abs(points[0])).to.be.closeTo(Math.SQRT1_2, 1e-4);
+  });
+
+  it('comes back from where the loss is not a number', () => {
+    const { points, converged } = minimum(
+      (x) => tf.reshape(tf.sub(x, tf.log(x)), [-1]),
+      tf.tensor2d([[5], [0.01], [100]]),
+    );
+    close(points, [1, 1, 1], 1e-3);
+    expect(converged).to.deep.equal([true, true, true]);
+  });
+
+  it('takes no step that raises the loss, and shrinks its radius instead', () => {
+    const newton = new Newton({ trustRadius: 10 });
+    const x = tf.tensor1d([3]);
+    // Beyond its turning point the bell bends down: the model promises a step to the radius, away from the minimum.
+    const loss = (z: tf.Tensor) => tf.neg(tf.exp(tf.neg(tf.sum(tf.square(z)))));
+    const next = newton.step(loss, tf.tensor1d([-0.9]), newton.init(x));
+    close(next.x.dataSync(), [-0.9], 1e-7);
+    expect(next.state.trustRadius.dataSync()[0]).to.be.below(10);
+  });
+
+  it('its steps have derivatives: the minimum of (x - p)^2 / 2 + p^2 x is p - p^2', () => {
+    const newton = new Newton({ trustRadius: 0.5 });
+    const end = (p: tf.Tensor) => {
+      const loss = (z: tf.Tensor) =>
+        tf.add(tf.div(tf.sum(tf.square(tf.sub(z, p))), 2), tf.mul(tf.square(p), tf.sum(z)));
+      let x: tf.Tensor = tf.tensor1d([2]);
+      let state = newton.init(x);
+      for (let i = 0; i < 6; i++) ({ x, state } = newton.step(loss, x, state));
+      return tf.sum(x);
+    };
+    close(end(tf.scalar(0.3)).dataSync(), [0.21], 1e-5);
+    close(tf.grad(end)(tf.scalar(0.3)).dataSync(), [0.4], 1e-5);
+  });
+}
+
+describe('Newton', () => {
+  onBackends(backendNames, () => {
+    beforeEach(() => tf.engine().startScope('test'));
+    afterEach(() => tf.engine().endScope());
+    testsOfTheRadius();
+  });
+
+  it('leaves only its result, and the tape as it was', () => {
+    const x = tf.tensor1d([-1.2, 1]);
+    tf.dispose(leavesOnlyItsResult(() => new Newton().minimize(valley, x).x));
+    const made = leavesOnlyItsResult(() => {
+      const newton = new Newton();
+      const state = newton.init(x);
+      const next = newton.step(valley, x, state);
+      tf.dispose(state.trustRadius);
+      return [next.x, next.state.trustRadius];
+    });
+    tf.dispose([...made, x]);
+  });
+
+  it('refuses what it cannot do, saying why', () => {
+    const newton = new Newton();
+    const x = tf.tensor2d([
+      [1, 2],
+      [3, 4],
+    ]);
+    const wrong: [() => unknown, RegExp][] = [
+      [() => new Newton({ trustRadius: 0 }), /trustRadius is number 0; expected a number > 0/],
+      [() => new Newton({ trustRadius: 2, maxTrustRadius: 1 }), /maxTrustRadius is 1, below trustRadius 2/],
+      [() => new Newton({ radius: 1 } as never), /unknown option radius of Newton; did you mean/],
+      [() => newton.minimize(valley, x, { maxIter: 3 } as never), /did you mean maxIterations/],
+      [() => newton.minimize((z) => tf.sum(valley(z)), x), /expected a float32 tensor \[2\]/],
+      [() => newton.step(valley, x, newton.init(tf.tensor1d([1, 2]))), /for 2 points/],
+      [() => newton.minimize((z) => tf.log(tf.sum(z)), tf.tensor1d([-1])), /not finite at x0/],
+      [() => newton.init(tf.zeros([4])), /n = 1, 2 or 3/],
+    ];
+    const before = tf.memory().numTensors;
+    for (const [call, message] of wrong)
+      expect(() => tf.tidy(call as () => void)).to.throw(InvalidArgumentError, message);
+    expect(tf.memory().numTensors).to.equal(before);
     x.dispose();
   });
 });
