@@ -6,25 +6,15 @@ import {
   scalar,
   squaredDifference,
   sum,
-  tensor1d,
   tidy,
   type Tensor,
 } from '@tensorflow/tfjs-core';
-import { MissingGradientError } from '../src/core/errors.js';
 import { concatLeaves, splitLeaves } from '../src/core/flat.js';
-import {
-  gradientOrForgotten,
-  inputsOnTape,
-  isTapeActive,
-  onOwnTape,
-  scoped,
-  withFreshTape,
-  withGradient,
-} from '../src/core/tape.js';
-import { unflattenTree } from '../src/core/tree.js';
+import { inputsOnTape, isTapeActive, onOwnTape, scoped, withFreshTape } from '../src/core/tape.js';
 import { requireGradients } from '../src/core/vjp.js';
+import type { ConjugateGradientOptions } from './conjugate_gradient.js';
+import { minimumOf } from './implicit_gradient.js';
 import { checkOptions } from './options.js';
-import { conjugateGradient, type ConjugateGradientOptions } from './conjugate_gradient.js';
 import {
   checkNumber,
   leavesAs,
@@ -34,7 +24,7 @@ import {
   type Parameters,
   type Updated,
 } from './params.js';
-import { checkLoss, gradientsTo, taped } from './value_and_grad.js';
+import { checkLoss } from './value_and_grad.js';
 
 /**
  * The minimum `phi*(theta)` of an inner loss, differentiable in `theta` without differentiating the way to it, by the
@@ -42,8 +32,8 @@ import { checkLoss, gradientsTo, taped } from './value_and_grad.js';
  *
  * `dL/dtheta = -(d2G/dtheta dphi) (d2G/dphi2)^-1 dL/dphi`
  *
- * where the inverse is applied by conjugate gradients. Its memory does not depend on how `phi*` was found; its error is
- * that of `phi*`.
+ * where the inverse is applied by conjugate gradients, and further derivatives are taken in the same way. Its memory does not depend on
+ * how `phi*` was found; its error is that of `phi*`.
  *
  * @param inner `G(phi, theta)`, a float32 scalar with a minimum in `phi`. Of what it reads only `theta` gets a gradient:
  * asking for that of another tensor throws.
@@ -51,7 +41,7 @@ import { checkLoss, gradientsTo, taped } from './value_and_grad.js';
  * @param solve Returns `phi*`, a tree of tensors; it is not recorded. Its errors are the caller's.
  * @returns A tree like that of `solve`, as tensors of the caller.
  * @throws `InvalidArgumentError` for empty trees, and an inner loss that is no scalar.
- * @throws `MissingGradientError` on the way back: where `phi*` is no minimum, and for second derivatives.
+ * @throws `MissingGradientError` on the way back: where `phi*` is no minimum.
  */
 export function implicitMinimum<Theta, Phi>(
   inner: (phi: Updated<Phi>, theta: Theta) => Tensor,
@@ -71,41 +61,15 @@ export function implicitMinimum<Theta, Phi>(
   );
   const shapes = found.leaves.map(({ shape }) => [...shape]);
   const sizes = found.leaves.map(({ size }) => size);
-  const split = (vector: Tensor): Tensor[] => splitLeaves(vector, sizes, shapes);
-  const loss = (phi: readonly Tensor[]): Tensor => {
-    const value = inner(unflattenTree(found.structure, phi) as Updated<Phi>, theta);
+  const tree = (phi: Tensor): Updated<Phi> => treeAs<Phi>(found, splitLeaves(phi, sizes, shapes));
+  if (!isTapeActive()) return tidied(() => tree(flat));
+  const loss = (phi: Tensor): Tensor => {
+    const value = inner(tree(phi), theta);
     checkLoss(value);
     return value;
   };
-  if (!isTapeActive()) return tidied(() => treeAs<Phi>(found, split(flat)));
-  const captured = capturedBy(() => loss(split(flat)), [...outer.leaves, flat]);
-  const result = withGradient(
-    [...outer.leaves, ...captured],
-    (save) => {
-      save([flat]);
-      return clone(flat);
-    },
-    (dy, [saved]) =>
-      gradientOrForgotten(() => {
-        if (isTapeActive()) throw new MissingGradientError(secondOrder);
-        const gradients = withFreshTape(() =>
-          tidy(() => throughMinimum(loss, split(saved), outer.leaves, dy, options)),
-        );
-        return [...gradients, ...captured.map(() => null)];
-      }),
-    refuseCaptured,
-  );
-  return treeAs<Phi>(found, split(result));
-}
-
-const secondOrder =
-  'implicit gradients have no derivatives themselves; take an unrolled solution (MetaOptimizer) for second derivatives.';
-
-function refuseCaptured(): never {
-  throw new MissingGradientError(
-    'a gradient was asked for with respect to a tensor that the inner loss closes over: it would silently be missing. ' +
-      'Put the tensor into theta.',
-  );
+  const captured = capturedBy(() => loss(flat), [...outer.leaves, flat]);
+  return tree(minimumOf({ loss, theta: outer.leaves, captured, options }, flat));
 }
 
 /* Tensors and variables that existed before the call, among what it reads. */
@@ -123,32 +87,6 @@ function capturedBy(compute: () => Tensor, known: readonly Tensor[]): Tensor[] {
       return met.filter((x) => x.id < first && !known.includes(x));
     }),
   );
-}
-
-function throughMinimum(
-  loss: (phi: readonly Tensor[]) => Tensor,
-  phi: readonly Tensor[],
-  theta: readonly Tensor[],
-  dy: Tensor,
-  options: ConjugateGradientOptions,
-): Tensor[] {
-  return taped(() => {
-    const slope = gradientsTo(loss(phi), phi);
-    const along = (v: Float64Array): Tensor => {
-      const direction = tensor1d(Float32Array.from(v));
-      return sum(mul(concatLeaves(slope), direction));
-    };
-    const product = (v: Float64Array): Float64Array =>
-      Float64Array.from(tidy(() => concatLeaves(gradientsTo(along(v), phi)).dataSync()));
-    const solution = conjugateGradient(product, Float64Array.from(dy.dataSync()), options);
-    if (!solution) {
-      throw new MissingGradientError(
-        'the inner loss has no positive curvature in some direction: what solve returned is no minimum, or not the only ' +
-          'one nearby. Add a proximal term (imaml with lambda > 0).',
-      );
-    }
-    return gradientsTo(along(solution.map((x) => -x)), theta);
-  });
 }
 
 /** Options of {@link imaml}. */

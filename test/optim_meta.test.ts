@@ -6,8 +6,10 @@ import { expect } from 'chai';
 import { InvalidArgumentError, MissingGradientError, odeint } from 'tfjs-diffeq';
 import {
   adam,
+  bfgs,
   extractStateDict,
   functionalNet,
+  hessian,
   imaml,
   implicitMinimum,
   layersNet,
@@ -15,6 +17,7 @@ import {
   MetaAdam,
   MetaOptimizer,
   MetaSGD,
+  nthDerivative,
   recoverStateDict,
   sgd,
 } from 'tfjs-diffeq/optim';
@@ -131,8 +134,6 @@ function testsOfMeta(): void {
     const [toK, toB] = tf.grads(f)([tf.scalar(4), tf.scalar(3)]);
     expect(number(toK)).to.be.closeTo(-3 / 16, 1e-6);
     expect(number(toB)).to.be.closeTo(1 / 4, 1e-6);
-    const second = (b: tf.Tensor) => tf.grad((z: tf.Tensor) => f(tf.scalar(4), z))(b);
-    expect(() => tf.grad(second)(tf.scalar(3))).to.throw(MissingGradientError, 'no derivatives themselves');
     const captured = (k: tf.Tensor) =>
       implicitMinimum(
         (p: tf.Tensor, b: tf.Tensor) => inner(p, { k, b }),
@@ -146,7 +147,100 @@ function testsOfMeta(): void {
   });
 }
 
+function testsOfSecondImplicitDerivatives(): void {
+  const quotient = (k: tf.Tensor, b: tf.Tensor) =>
+    implicitMinimum(
+      (p: tf.Tensor, theta) => tf.sub(tf.mul(theta.k, tf.div(tf.square(p), 2)), tf.mul(p, theta.b)),
+      { k, b },
+      (theta) => tf.div(theta.b, theta.k),
+    );
+
+  it('those of b / k, the minimum of k p^2 / 2 - p b', () => {
+    const [k, b] = [4, 3];
+    const slopeInK = (x: tf.Tensor, y: tf.Tensor) => tf.grad((z: tf.Tensor) => quotient(z, y))(x);
+    const [kk, kb] = tf.grads(slopeInK)([tf.scalar(k), tf.scalar(b)]);
+    expect(number(kk)).to.be.closeTo((2 * b) / k ** 3, 1e-6);
+    expect(number(kb)).to.be.closeTo(-1 / k ** 2, 1e-6);
+    const slopeInB = (y: tf.Tensor) => tf.grad((z: tf.Tensor) => quotient(tf.scalar(k), z))(y);
+    // p is linear in b
+    expect(number(tf.grad((y: tf.Tensor) => tf.mul(slopeInB(y), y))(tf.scalar(b)))).to.be.closeTo(
+      1 / k,
+      1e-6,
+    );
+  });
+
+  it('those of log theta, the minimum of exp(p) - theta p, in a later loss', () => {
+    const logarithm = (theta: tf.Tensor) =>
+      implicitMinimum((p: tf.Tensor, x) => tf.sum(tf.sub(tf.exp(p), tf.mul(x, p))), theta, tf.log);
+    const loss = (theta: tf.Tensor) => tf.sum(tf.square(logarithm(theta)));
+    const theta = [0.5, 2, 3];
+    const x = tf.tensor1d(theta);
+    const before = engineState().numTensors;
+    const matrix = hessian(loss)(x);
+    expect(engineState().numTensors - before, 'tensors left').to.equal(1);
+    const found = matrix.dataSync();
+    // (log^2)'' = 2 (1 - log) / theta^2
+    theta.forEach((x, i) =>
+      theta.forEach((_, j) =>
+        expect(found[3 * i + j]).to.be.closeTo(i === j ? (2 * (1 - Math.log(x))) / x ** 2 : 0, 2e-5),
+      ),
+    );
+  });
+
+  it('those of a coupled problem are the differences of its first derivatives', () => {
+    const minimum = (theta: tf.Tensor) => {
+      const loss = (p: tf.Tensor, x: tf.Tensor) => {
+        const [a, b] = tf.unstack(p);
+        const bowl = tf.add(tf.mul(2, tf.square(a)), tf.add(tf.square(b), tf.mul(a, b)));
+        return tf.add(bowl, tf.sum(tf.mul(tf.sin(x), tf.exp(tf.mul(0.3, p)))));
+      };
+      return implicitMinimum(
+        loss,
+        theta,
+        (x) => bfgs((p: tf.Tensor) => loss(p, x), tf.zeros([2]), { gtol: 1e-6, ftol: 0 }).x,
+      );
+    };
+    const slope = (x: tf.Tensor) => tf.grad((z: tf.Tensor) => tf.sum(tf.mul(minimum(z), [1, 2])))(x);
+    const [at, h] = [[0.4, 1.1], 1e-2];
+    const weights = tf.tensor1d([1, -1]);
+    const found = tf
+      .grad((x: tf.Tensor) => tf.sum(tf.mul(slope(x), weights)))(tf.tensor1d(at))
+      .dataSync();
+    at.forEach((_, i) => {
+      const value = (by: number) => {
+        const [a, b] = slope(tf.tensor1d(at.map((x, k) => (k === i ? x + by : x)))).dataSync();
+        return a - b;
+      };
+      expect(found[i]).to.be.closeTo((value(h) - value(-h)) / (2 * h), 1e-4);
+    });
+  });
+
+  it('and those of third and fourth order', () => {
+    // -6 b / k^4 and 24 b / k^5
+    const found = [3, 4].map((n) =>
+      number(nthDerivative((z: tf.Tensor) => quotient(z, tf.scalar(3)), n)(tf.scalar(2))),
+    );
+    expect(found[0]).to.be.closeTo(-18 / 16, 1e-5);
+    expect(found[1]).to.be.closeTo(72 / 32, 1e-4);
+  });
+
+  it('those of tensors that the inner loss closes over throw', () => {
+    const hidden = (c: tf.Tensor) =>
+      tf.grad((b: tf.Tensor) =>
+        implicitMinimum(
+          (p: tf.Tensor, z) => tf.sub(tf.mul(c, tf.square(p)), tf.mul(p, z)),
+          b,
+          (z) => tf.div(z, tf.mul(2, c)),
+        ),
+      )(tf.scalar(3));
+    expect(() => tf.grad(hidden)(tf.scalar(4))).to.throw(MissingGradientError, 'closes over');
+  });
+}
+
 describe('meta-learning', () => {
+  onBackends(backendNames, () =>
+    describe('second derivatives of implicit minima', testsOfSecondImplicitDerivatives),
+  );
   onBackends(backendNames, testsOfMeta);
 
   it('a loss that reads no parameter of this moment throws instead of leaving them untrained', () => {
