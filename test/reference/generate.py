@@ -1,7 +1,8 @@
 """Writes the reference numbers of the tests, by programs that are not ours.
 
     pip install -r requirements.txt
-    python generate.py               # a minute; writes the JSON files beside this script but the last
+    python generate.py               # a minute; writes the JSON files beside this script but the last two
+    python maml.py                   # a minute; writes the last but one
     python spiral.py                 # ten minutes; writes the last
 
 problems.json      reference states of initial value problems         (problems.py, solutions.py)
@@ -13,6 +14,7 @@ reversible.json    steps of reversible Heun and of velocity Verlet     (reversib
 learn_physics.json least squares for a ball's bounces                  (learn_physics.py)
 events.json        times and states of events, and their gradients    (events.py)
 optim.json         trajectories of torch.optim, minima by scipy        (optim.py)
+maml.json          an outer gradient of MAML, and trainings            (maml.py)
 spiral.json        a training by torchdiffeq, weights and losses       (spiral.py)
 """
 
