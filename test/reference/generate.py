@@ -1,7 +1,7 @@
 """Writes the reference numbers of the tests, by programs that are not ours.
 
     pip install -r requirements.txt
-    python generate.py               # a minute; writes the JSON files beside this script but the last two
+    python generate.py               # minutes; writes the JSON files beside this script but the last two
     python maml.py                   # a minute; writes the last but one
     python spiral.py                 # ten minutes; writes the last
 
@@ -13,6 +13,8 @@ adjoint_nfe.json   evaluations of func for such gradients              (adjoint_
 reversible.json    steps of reversible Heun and of velocity Verlet     (reversible.py)
 learn_physics.json least squares for a ball's bounces                  (learn_physics.py)
 events.json        times and states of events, and their gradients    (events.py)
+digits.json        what scikit-learn makes of the 8 x 8 digits        (digits.py)
+odenet.json        an ODE-Net by torchdiffeq                          (odenet.py)
 optim.json         trajectories of torch.optim, minima by scipy        (optim.py)
 maml.json          an outer gradient of MAML, and trainings            (maml.py)
 spiral.json        a training by torchdiffeq, weights and losses       (spiral.py)
@@ -26,9 +28,11 @@ from pathlib import Path
 
 from adjoint import adjoint
 from adjoint_nfe import adjoint_nfe
+from digits import digits
 from events import events
 from fixed_grid import fixed_grid
 from learn_physics import learn_physics
+from odenet import odenet
 from optim import optim
 from reversible import reversible
 from solutions import problems, scipy_errors
@@ -63,4 +67,6 @@ if __name__ == "__main__":
     write("reversible.json", reversible())
     write("learn_physics.json", learn_physics())
     write("events.json", events())
+    write("digits.json", digits())
+    write("odenet.json", odenet())
     write("optim.json", optim())
