@@ -12,6 +12,7 @@ adjoint.json       gradients of a sum of outputs                       (adjoint.
 adjoint_nfe.json   evaluations of func for such gradients              (adjoint_nfe.py)
 reversible.json    steps of reversible Heun and of velocity Verlet     (reversible.py)
 learn_physics.json least squares for a ball's bounces                  (learn_physics.py)
+neural_cde.json    cubic paths, their areas, a linear CDE              (neural_cde.py)
 events.json        times and states of events, and their gradients    (events.py)
 digits.json        what scikit-learn makes of the 8 x 8 digits        (digits.py)
 odenet.json        an ODE-Net by torchdiffeq                          (odenet.py)
@@ -32,6 +33,7 @@ from digits import digits
 from events import events
 from fixed_grid import fixed_grid
 from learn_physics import learn_physics
+from neural_cde import neural_cde
 from odenet import odenet
 from optim import optim
 from reversible import reversible
@@ -66,6 +68,7 @@ if __name__ == "__main__":
     write("adjoint_nfe.json", adjoint_nfe())
     write("reversible.json", reversible())
     write("learn_physics.json", learn_physics())
+    write("neural_cde.json", neural_cde())
     write("events.json", events())
     write("digits.json", digits())
     write("odenet.json", odenet())
