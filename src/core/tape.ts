@@ -174,8 +174,8 @@ export function recordedOrForgotten<T>(compute: () => T): T {
 }
 
 /**
- * Runs the body of a gradient function; when it throws, frees what the outermost tape saved. The exception ends that
- * gradient, and tfjs would keep it for ever.
+ * Runs the body of a gradient function; when it throws, frees what the tape outside saved, inside of another gradient in a
+ * microtask. The exception ends that gradient, and tfjs would keep it for ever.
  */
 export function gradientOrForgotten<T>(compute: () => T): T {
   try {
@@ -185,16 +185,23 @@ export function gradientOrForgotten<T>(compute: () => T): T {
     if (state.gradientDepth === 0) {
       forget(state.activeTape);
       state.activeTape = null as never;
+    } else {
+      forgetSoon(state.activeTape);
     }
     throw error;
   }
+}
+
+/* Gradients are synchronous: when a microtask runs the exception has ended this one, or its caller caught it and it is done. */
+function forgetSoon(tape: TapeNodes): void {
+  queueMicrotask(() => forget(tape));
 }
 
 /**
  * A tensor with a gradient of our own, like `tf.customGrad`, except that
  * - a gradient may be refused for some inputs: `refuse` is called, and must throw, only when somebody asks for the
  *   gradient of input `i` and it was given as `null`;
- * - inputs that the loss made for itself outlive it until the gradient is done: func closes over them.
+ * - what the loss made for itself outlives it until the gradient is done: func may close over it.
  *
  * @param forward Computes the value; what it saves stays until the gradient is done.
  * @param backward Gradients of the inputs from that of the value.
@@ -208,29 +215,45 @@ export function withGradient(
   type Engine = { runKernelFunc(call: object): Tensor };
   const result = (engine() as unknown as Engine).runKernelFunc({
     inputs: Object.fromEntries(inputs.map((input, i) => [i, input])),
-    forwardFunc: (_backend: unknown, save: (tensors: Tensor[]) => void) => forward(save),
+    forwardFunc: (_backend: unknown, save: (tensors: Tensor[]) => void) =>
+      gradientOrForgotten(() => forward(save)),
     backwardsFunc: (dy: Tensor, saved: Tensor[]) => {
       const gradients = backward(dy, saved);
       return Object.fromEntries(inputs.map((_, i) => [i, () => gradients[i] ?? gradientOrForgotten(refuse)]));
     },
   });
-  keepUntilGradient(inputs);
+  keepUntilGradient();
   return result;
 }
 
-/* tfjs disposes what a node of the tape saved once the gradient is done: what lives in the scopes of the loss joins. */
-function keepUntilGradient(inputs: readonly Tensor[]): void {
+/*
+ * tfjs disposes what a node of the tape saved once the gradient is done: what lives in the scopes of the loss joins. All of
+ * it, since func may read at a later time what it did not read at first, as the pieces of an interpolated series.
+ */
+function keepUntilGradient(): void {
   const { state } = engine();
-  const node = (state.activeTape as { saved: Tensor[] }[] | null)?.at(-1);
-  const scopes = state.scopeStack as unknown as { id: number; name: string }[];
+  const node = (state.activeTape as { saved: { dispose(): void }[] }[] | null)?.at(-1);
+  const scopes = state.scopeStack as unknown as { name: string; track: Tensor[] }[];
   const start = scopes.findIndex(({ name }, i) => i >= scopesOutside && name === 'forward');
   if (!node || start < 0) return;
-  const inLoss = new Set(scopes.slice(start).map(({ id }) => id));
-  for (const input of inputs) {
-    if (input.kept || !inLoss.has(input.scopeId)) continue;
-    input.kept = true;
-    node.saved.push(input);
+  for (const tensor of scopes.slice(start).flatMap(({ track }) => track)) {
+    if (tensor.kept || tensor.isDisposed || Object.hasOwn(tensor, 'dispose')) continue;
+    node.saved.push(postponedDisposal(tensor));
   }
+}
+
+/* Scopes that end do not dispose it until this is disposed. What the loss returns is not disposed at all. */
+function postponedDisposal(tensor: Tensor): { dispose(): void } {
+  let due = false;
+  tensor.dispose = () => {
+    due = true;
+  };
+  return {
+    dispose: () => {
+      delete (tensor as Partial<Tensor>).dispose;
+      if (due) tensor.dispose();
+    },
+  };
 }
 
 /** Runs `compute` in an engine scope: what it creates and does not `keep` is disposed, also when it throws. */
