@@ -18,6 +18,7 @@ digits.json        what scikit-learn makes of the 8 x 8 digits        (digits.py
 odenet.json        an ODE-Net by torchdiffeq                          (odenet.py)
 optim.json         trajectories of torch.optim, minima by scipy        (optim.py)
 maml.json          an outer gradient of MAML, and trainings            (maml.py)
+vowels.json        formants of vowels, in examples/data                (vowels.py)
 spiral.json        a training by torchdiffeq, weights and losses       (spiral.py)
 """
 
@@ -38,7 +39,9 @@ from odenet import odenet
 from optim import optim
 from reversible import reversible
 from solutions import problems, scipy_errors
+from vowels import vowels
 
+HERE = Path(__file__).parent
 PACKAGES = ["numpy", "scipy", "mpmath", "torch", "torchdiffeq", "diffrax", "jax"]
 
 
@@ -53,10 +56,9 @@ def text(value, indent=""):
     return json.dumps(value, allow_nan=False)
 
 
-def write(name, content):
+def write(name, content, folder=HERE):
     versions = {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}}
-    path = Path(__file__).with_name(name)
-    path.write_text(text({"generated": {"by": Path(sys.argv[0]).name, **versions}, **content}) + "\n")
+    (folder / name).write_text(text({"generated": {"by": Path(sys.argv[0]).name, **versions}, **content}) + "\n")
 
 
 if __name__ == "__main__":
@@ -73,3 +75,4 @@ if __name__ == "__main__":
     write("digits.json", digits())
     write("odenet.json", odenet())
     write("optim.json", optim())
+    write("vowels.json", vowels(), HERE.parents[1] / "examples" / "data")
