@@ -72,6 +72,39 @@ describe('repaired gradients', () => {
       });
     }
 
+    it('large products of matrices, transposed, batched or broadcast, have the gradients of their sums', () => {
+      // sum(W * A B) has the gradients W B^T and A^T W, of integers exactly.
+      const [m, n, p] = [40, 30, 20];
+      const entry = (i: number, j: number, seed: number) => ((7 * i + 3 * j + seed) % 5) - 2;
+      const matrix = (rows: number, columns: number, seed: number) =>
+        Array.from({ length: rows }, (_, i) => Array.from({ length: columns }, (_, j) => entry(i, j, seed)));
+      const [A, B, W] = [matrix(m, n, 0), matrix(n, p, 1), matrix(m, p, 2)];
+      const dA = A.map((row, i) => row.map((_, k) => W[i].reduce((s, w, j) => s + w * B[k][j], 0)));
+      const dB = B.map((row, k) => row.map((_, j) => W.reduce((s, w, i) => s + w[j] * A[i][k], 0)));
+      const flip = (x: number[][]) => x[0].map((_, j) => x.map((row) => row[j]));
+      for (const ta of [false, true]) {
+        for (const tb of [false, true]) {
+          for (const batch of [0, 2]) {
+            const check = tf.tidy(() => {
+              const a = tf.tensor2d(ta ? flip(A) : A);
+              const b = tf.tensor2d(tb ? flip(B) : B);
+              const left = batch === 0 ? a : tf.stack([a, a]);
+              const f = (x: tf.Tensor, y: tf.Tensor) =>
+                tf.sum(tf.mul(tf.matMul(x, y, ta, tb), tf.tensor2d(W)));
+              const [toA, toB] = tf.grads(f)([left, b]);
+              const wanted = tf.tensor2d(ta ? flip(dA) : dA);
+              const differences = [
+                tf.max(tf.abs(tf.sub(toA, wanted))),
+                tf.max(tf.abs(tf.sub(toB, tf.mul(Math.max(1, batch), tf.tensor2d(tb ? flip(dB) : dB))))),
+              ];
+              return differences.map((x) => x.dataSync()[0]);
+            });
+            expect(check, `${ta} ${tb} ${batch}`).to.deep.equal([0, 0]);
+          }
+        }
+      }
+    });
+
     it('third derivatives of exp and sigmoid are their closed forms', () => {
       expectClosedForm(tf.exp, 3, Math.exp);
       expectClosedForm(tf.sigmoid, 3, (x) => evaluate(sigmoidPolynomial(3), 1 / (1 + Math.exp(-x))));

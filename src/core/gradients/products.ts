@@ -8,6 +8,7 @@ import {
   cumsum,
   einsum,
   Einsum,
+  getBackend,
   matMul,
   mul,
   ones,
@@ -29,16 +30,33 @@ interface MatMulAttributes {
   transposeB: boolean;
 }
 
+/*
+ * tfjs's wasm backend has fast kernels only for a product without transposes: with one it takes up to 20 times as long, which
+ * pays for moving the elements from some thousand multiplications on.
+ */
+function times(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor {
+  const inner = a.shape[a.rank - (transposeA ? 2 : 1)] as number;
+  const outer = b.shape[b.rank - (transposeB ? 2 : 1)] as number;
+  const work = (a.size / inner) * inner * outer;
+  if (work < 8192 || getBackend() !== 'wasm') return matMul(a, b, transposeA, transposeB);
+  return matMul(transposeA ? swapped(a) : a, transposeB ? swapped(b) : b);
+}
+
+function swapped(x: Tensor): Tensor {
+  const axes = x.shape.map((_, i) => i);
+  return transpose(x, [...axes.slice(0, -2), x.rank - 1, x.rank - 2]);
+}
+
 const matrixProduct = rule<MatMulAttributes>(
   BatchMatMul,
   { inputs: ['a', 'b'] },
   (dy, [a, b], { transposeA, transposeB }) => ({
     a: () => {
-      const da = transposeA ? matMul(b, dy, transposeB, true) : matMul(dy, b, false, !transposeB);
+      const da = transposeA ? times(b, dy, transposeB, true) : times(dy, b, false, !transposeB);
       return unbroadcast(da, a.shape);
     },
     b: () => {
-      const db = transposeB ? matMul(dy, a, true, transposeA) : matMul(a, dy, !transposeA, false);
+      const db = transposeB ? times(dy, a, true, transposeA) : times(a, dy, !transposeA, false);
       return unbroadcast(db, b.shape);
     },
   }),
