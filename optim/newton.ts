@@ -162,8 +162,10 @@ function steer(gradient: Vector, hessian: Matrix, radius: Tensor): Steering {
   };
   const floor = add(mul(scale, margin), 1e-12);
   const start = maximum(0, sub(floor, lowest));
+  // A shift below |g| / radius - |H| is too small: where H is next to nothing lengths would leave the range of float32.
+  const bound = sub(div(sqrt(dot(gradient, gradient)), mul(2, radius)), scale);
   // Convex where the Newton step exists: then nothing is shifted.
-  const least = where(greater(lowest, floor), zerosLike(start), start);
+  const least = maximum(where(greater(lowest, floor), zerosLike(start), start), bound);
   const atLeast = lengths(least).squared;
   const outside = greater(atLeast, square(radius));
   let mu = least;
@@ -177,7 +179,7 @@ function steer(gradient: Vector, hessian: Matrix, radius: Tensor): Steering {
   return {
     outside,
     shift: mu,
-    extra: hardCase({ hard, lowest, values, vectors, parts, least: atLeast, radius }),
+    extra: hardCase({ hard, lowest, values, vectors, parts, shift: mu, squared: atLeast, radius }),
   };
 }
 
@@ -188,7 +190,8 @@ function hardCase({
   values,
   vectors,
   parts,
-  least,
+  shift,
+  squared,
   radius,
 }: {
   hard: Tensor;
@@ -196,17 +199,22 @@ function hardCase({
   values: Vector;
   vectors: Matrix;
   parts: Vector;
-  least: Tensor;
+  shift: Tensor;
+  /** The squared length of the step with that shift. */
+  squared: Tensor;
   radius: Tensor;
 }): Vector {
-  const room = sqrt(maximum(0, sub(square(radius), least)));
+  const room = maximum(0, sub(square(radius), squared));
   let free = onesLike(lowest);
   const extra = vectors[0].map((x) => zerosLike(x));
   values.forEach((value, k) => {
+    // The step goes that way already, where it is not quite the hard case.
+    const along = abs(div(parts[k], add(value, shift)));
+    const further = sub(sqrt(add(square(along), room)), along);
     // The first of those that are equally low.
     const chosen = mul(
       where(less(sub(value, lowest), 1e-30), free, zerosLike(free)),
-      where(hard, room, zerosLike(room)),
+      where(hard, further, zerosLike(room)),
     );
     free = where(less(sub(value, lowest), 1e-30), zerosLike(free), free);
     const downhill = where(greater(abs(parts[k]), 0), neg(sign(parts[k])), onesLike(parts[k]));

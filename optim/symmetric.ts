@@ -29,19 +29,22 @@ export const dot = (a: Vector, b: Vector): Tensor =>
 export const shifted = (a: Matrix, mu: Tensor): Matrix =>
   a.map((row, i) => row.map((x, j) => (i === j ? add(x, mu) : x)));
 
-/** `A^-1 b` by the adjugate. */
+/** `A^-1 b` of a positive definite matrix, by elimination: its determinant may be lost in rounding. */
 export function solve(a: Matrix, b: Vector): Vector {
-  const n = a.length;
-  if (n === 1) return [div(b[0], a[0][0])];
-  const cofactor = (i: number, j: number): Tensor => {
-    if (n === 2) return i === j ? a[1 - i][1 - i] : neg(a[i][j]);
-    // Cyclic indices carry the sign.
-    const [p, q, r, s] = [(i + 1) % 3, (i + 2) % 3, (j + 1) % 3, (j + 2) % 3];
-    return sub(mul(a[p][r], a[q][s]), mul(a[p][s], a[q][r]));
-  };
-  const adjugate = a.map((row, i) => row.map((_, j) => cofactor(i, j)));
-  const determinant = dot(a[0], adjugate[0]);
-  return adjugate.map((row) => div(dot(row, b), determinant));
+  const rows = a.map((row) => [...row]);
+  const x = [...b];
+  rows.forEach((pivot, k) => {
+    for (let i = k + 1; i < x.length; i++) {
+      const factor: Tensor = div(rows[i][k], pivot[k]);
+      for (let j = k + 1; j < x.length; j++) rows[i][j] = sub(rows[i][j], mul(factor, pivot[j]));
+      x[i] = sub(x[i], mul(factor, x[k]));
+    }
+  });
+  for (let i = x.length - 1; i >= 0; i--) {
+    for (let j = i + 1; j < x.length; j++) x[i] = sub(x[i], mul(rows[i][j], x[j]));
+    x[i] = div(x[i], rows[i][i]);
+  }
+  return x;
 }
 
 /* One rotation brings 2 rows to diagonal form; four rounds bring 3 rows there to float32. */

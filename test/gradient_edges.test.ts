@@ -387,6 +387,59 @@ describe('tensors that the loss makes', () => {
   });
 });
 
+describe('a loss around a solve', () => {
+  it('that throws leaves nothing behind once a microtask has run, and what was kept can be disposed', async () => {
+    const w = tf.variable(tf.scalar(0.5));
+    let kept!: tf.Tensor;
+    const solveIn = (then: (piece: tf.Tensor) => tf.Tensor) =>
+      tf.tidy(() =>
+        tf.grad((x: tf.Tensor) => {
+          const pieces = Array.from({ length: 20 }, (_, i) => tf.mul(x, i));
+          odeintAdjoint((_t, y) => tf.mul(w, y), x, [0, 1]);
+          return then(pieces[3]);
+        })(w),
+      );
+    const before = tf.memory().numTensors;
+    const losses: ((piece: tf.Tensor) => tf.Tensor)[] = [
+      (piece) => {
+        kept = tf.keep(piece);
+        throw new RangeError('of the loss');
+      },
+      () => odeintAdjoint(() => tf.fill([2], NaN), w as tf.Tensor, [0, 1]),
+      // It does not depend on x: tfjs throws.
+      () => tf.scalar(1),
+    ];
+    for (const loss of losses) {
+      expect(() => solveIn(loss)).to.throw();
+      await Promise.resolve();
+      expect(tf.memory().numTensors - before).to.equal(1);
+    }
+    kept.dispose();
+    expect(kept.isDisposed).to.equal(true);
+    expect(tf.memory().numTensors).to.equal(before);
+    w.dispose();
+  });
+
+  it("inside of the forward pass of somebody's custom gradient leaves the ops before it alone", () => {
+    const squares = tf.customGrad((x, save) => {
+      odeintAdjoint((_t, y) => tf.neg(y), x as tf.Tensor, [0, 1]);
+      (save as (tensors: tf.Tensor[]) => void)([x as tf.Tensor]);
+      return {
+        value: tf.sum(tf.square(x as tf.Tensor)),
+        gradFunc: (dy: tf.Tensor, [saved]: tf.Tensor[]) => tf.mul(dy, tf.mul(2, saved)),
+      };
+    });
+    // Its gradient counts what it saved.
+    const loss = (x: tf.Tensor) => squares(tf.concat([x, tf.ones([2])]));
+    const [gradient] = tf.tidy(() => [
+      tf
+        .grad(loss)(tf.tensor1d([3, 4]))
+        .dataSync(),
+    ]);
+    expect(Array.from(gradient)).to.deep.equal([6, 8]);
+  });
+});
+
 describe('a second derivative whose func throws', () => {
   it('leaves nothing behind once a microtask has run', async () => {
     const [x, t] = [tf.scalar(0.7), tf.tensor1d([0, 0.5, 1])];

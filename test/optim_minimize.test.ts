@@ -181,6 +181,38 @@ describe('newtonStep', () => {
     }
   });
 
+  it('stays within the radius where the loss is flat in some directions, or in all', () => {
+    const plane = (x: tf.Tensor) => tf.square(tf.sub(tf.sum(x), 3));
+    const total = (step: number[]) => step.reduce((sum, x) => sum + x, 0);
+    for (const n of [1, 2, 3]) {
+      for (const start of [0, 0.57735]) {
+        for (const radius of [0.1, 1, 10]) {
+          const x = tf.fill([n], start);
+          const moved = Array.from(newtonStep(plane, x, radius).dataSync());
+          // Along (1, .., 1) to the plane, or as far as the radius lets it.
+          const wanted = Math.min(3, n * start + radius * Math.sqrt(n));
+          expect(total(moved), `${n} ${start} ${radius}`).to.be.closeTo(wanted, 1e-3);
+        }
+      }
+      for (const radius of [1e-3, 1, 1e3, 1e8]) {
+        const step = newtonStep((x) => tf.sum(x), tf.zeros([n]), radius).dataSync();
+        step.forEach((x) => expect((x / radius) * Math.sqrt(n)).to.be.closeTo(-1, 1e-5));
+      }
+    }
+  });
+
+  it('next to the hard case goes on to the radius, not beyond', () => {
+    // Curvatures -1 and 1; the gradient leads 0.75 of the way along the first at the smallest shift, 1e-5.
+    const curvature = tf.tensor1d([-1, 1]);
+    const loss = (x: tf.Tensor) =>
+      tf.add(tf.sum(tf.mul(x, [7.5e-6, 0.5])), tf.div(tf.sum(tf.mul(curvature, tf.square(x))), 2));
+    const step = newtonStep(loss, tf.zeros([2]), 1).dataSync();
+    expect(Math.hypot(...step)).to.be.closeTo(1, 1e-4);
+    // -0.5 / (1 + 1)
+    expect(step[1]).to.be.closeTo(-0.25, 1e-4);
+    expect(step[0]).to.be.below(0);
+  });
+
   it('leaves nothing but its result, and refuses what it cannot use', () => {
     const x = tf.tensor1d([-1.2, 1]);
     leavesOnlyItsResult(() => newtonStep(valley, x, 0.5)).dispose();
@@ -236,6 +268,13 @@ function testsOfTheRadius(): void {
       );
       expect(near, `${points[i]}, ${points[i + 1]}`).to.have.length(1);
     }
+  });
+
+  it('ends where a loss that is flat along a plane is zero', () => {
+    const plane = (x: tf.Tensor) => tf.square(tf.sub(tf.sum(x), 3));
+    const { value, converged } = minimum(plane, tf.zeros([3]));
+    expect(converged).to.deep.equal([true]);
+    close(value, [0], 1e-6);
   });
 
   it('leaves an exact saddle, whose gradient is zero', () => {

@@ -34,6 +34,8 @@ export function untaped<T>(compute: () => T): T {
 
 /* Scopes that were open when the tape in force was begun: what lives there outlives it. */
 let scopesOutside = 0;
+/* Whether somebody keeps the tape in force for later, and disposes it. */
+let tapeIsOwned = false;
 
 /**
  * Runs `compute` with a tape of its own, as if no gradient were being taken outside: `tf.grads` inside a gradient
@@ -42,8 +44,9 @@ let scopesOutside = 0;
 export function withFreshTape<T>(compute: () => T): T {
   const { state } = engine();
   const { gradientDepth, activeTape, kernelDepth } = state;
-  const outside = scopesOutside;
+  const [outside, owned] = [scopesOutside, tapeIsOwned];
   scopesOutside = (state.scopeStack as unknown[]).length;
+  tapeIsOwned = false;
   state.gradientDepth = 0;
   state.kernelDepth = 0;
   state.activeTape = undefined as never;
@@ -52,14 +55,14 @@ export function withFreshTape<T>(compute: () => T): T {
   } finally {
     // After an exception tfjs leaves behind what its tape saved.
     forget(state.activeTape);
-    scopesOutside = outside;
+    [scopesOutside, tapeIsOwned] = [outside, owned];
     state.gradientDepth = gradientDepth;
     state.activeTape = activeTape;
     state.kernelDepth = kernelDepth;
   }
 }
 
-type TapeNodes = { saved?: Tensor[] }[] | null | undefined;
+type TapeNodes = { saved?: { dispose(): void }[] }[] | null | undefined;
 
 function forget(nodes: TapeNodes): void {
   for (const node of nodes ?? []) for (const tensor of node.saved ?? []) tensor.dispose();
@@ -81,6 +84,7 @@ export function onOwnTape(compute: () => { outputs: Tensor[]; value: Tensor }): 
   const { outputs, value } = withFreshTape(() => {
     state.gradientDepth = 1;
     state.activeTape = tape as never;
+    tapeIsOwned = true;
     // The scope that tfjs gives a loss.
     const result = tidy('forward', compute);
     // Taken away before the fresh tape is forgotten.
@@ -194,7 +198,7 @@ export function gradientOrForgotten<T>(compute: () => T): T {
 
 /* Gradients are synchronous: when a microtask runs the exception has ended this one, or its caller caught it and it is done. */
 function forgetSoon(tape: TapeNodes): void {
-  queueMicrotask(() => forget(tape));
+  if (!tapeIsOwned) queueMicrotask(() => forget(tape));
 }
 
 /**
@@ -231,29 +235,46 @@ export function withGradient(
  * it, since func may read at a later time what it did not read at first, as the pieces of an interpolated series.
  */
 function keepUntilGradient(): void {
+  // Otherwise the last node is that of another op, which counts what it saved.
+  if (!isRecording()) return;
   const { state } = engine();
-  const node = (state.activeTape as { saved: { dispose(): void }[] }[] | null)?.at(-1);
+  const tape = state.activeTape as unknown as NonNullable<TapeNodes>;
   const scopes = state.scopeStack as unknown as { name: string; track: Tensor[] }[];
   const start = scopes.findIndex(({ name }, i) => i >= scopesOutside && name === 'forward');
-  if (!node || start < 0) return;
-  for (const tensor of scopes.slice(start).flatMap(({ track }) => track)) {
-    if (tensor.kept || tensor.isDisposed || Object.hasOwn(tensor, 'dispose')) continue;
-    node.saved.push(postponedDisposal(tensor));
-  }
+  const alive = scopes
+    .slice(start < 0 ? scopes.length : start)
+    .flatMap(({ track }) => track)
+    .filter((tensor) => !tensor.kept && !tensor.isDisposed && !Object.hasOwn(tensor, 'dispose'));
+  tape.at(-1)?.saved?.push(postponedDisposal(alive, tape));
 }
 
-/* Scopes that end do not dispose it until this is disposed. What the loss returns is not disposed at all. */
-function postponedDisposal(tensor: Tensor): { dispose(): void } {
-  let due = false;
-  tensor.dispose = () => {
-    due = true;
-  };
-  return {
+/* Scopes that end do not dispose them until this is disposed. What the loss returns is not disposed at all. */
+function postponedDisposal(tensors: readonly Tensor[], tape: TapeNodes): { dispose(): void } {
+  const due = new Set<Tensor>();
+  for (const tensor of tensors) tensor.dispose = () => void due.add(tensor);
+  const postponed = {
     dispose: () => {
-      delete (tensor as Partial<Tensor>).dispose;
-      if (due) tensor.dispose();
+      unfinished.delete(postponed);
+      for (const tensor of tensors) delete (tensor as Partial<Tensor>).dispose;
+      for (const tensor of due) tensor.dispose();
+      due.clear();
     },
   };
+  if (!tapeIsOwned) disposedInTime(postponed, tape);
+  return postponed;
+}
+
+const unfinished = new Map<object, TapeNodes>();
+
+/* tfjs keeps the tape of a loss that throws: what is still there in a microtask belongs to one. */
+function disposedInTime(postponed: object, tape: TapeNodes): void {
+  if (unfinished.size === 0) {
+    queueMicrotask(() => {
+      for (const left of [...unfinished.values()]) forget(left);
+      unfinished.clear();
+    });
+  }
+  unfinished.set(postponed, tape);
 }
 
 /** Runs `compute` in an engine scope: what it creates and does not `keep` is disposed, also when it throws. */
