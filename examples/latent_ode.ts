@@ -17,6 +17,7 @@ import {
   NextObservation,
   noise,
   points,
+  position,
   residual,
   spiralSet,
   type Batch,
@@ -66,6 +67,7 @@ train('Latent ODE', iterations, 0.02, model.variables, (i) => {
 });
 const baseline = new NextObservation();
 const again = batches(3);
+// As much time as the Latent ODE has.
 train('gated recurrent unit', 300 * longer, 0.02, baseline.variables, () => {
   const batch = again.next().value;
   return tf.div(tf.neg(baseline.logLikelihood(batch)), batch.count - 1);
@@ -91,6 +93,7 @@ const published = { 30: [0.1642, 0.3937], 50: [0.1502, 0.3202], 100: [0.1346, 0.
   number,
   number[]
 >;
+/** Of the coordinates. */
 const rms = (found: tf.Tensor, exact: tf.Tensor) =>
   tf.tidy(() => Math.sqrt(tf.mean(tf.squaredDifference(found, exact)).dataSync()[0]));
 
@@ -108,13 +111,15 @@ const evaluations = densities.map((n) => {
   // The baseline foretells as many observations as it was trained to, at even times: fewer steps than the ODE's 100 times.
   const firstGap = times.map((t) => (points - t[n - 1]) * interval);
   const foretold = baseline.extrapolate(batch, firstGap, every * interval, steps);
-  const at = Array.from({ length: steps }, (_, i) => points + i * every);
+  const then = Array.from({ length: steps }, (_, i) => (points + i * every) * interval);
   const result = {
     n,
     residual: residual(batch, found),
     between: rms(half(found, 0), half(exact, 0)),
     beyond: rms(half(found, points), half(exact, points)),
-    recurrent: rms(foretold, tf.gather(exact, at)),
+    recurrent: tf.tidy(() =>
+      rms(foretold, tf.tensor3d(then.map((t) => held.spirals.map((s) => position(s, t))))),
+    ),
     found: found.dataSync().slice(),
     codes: tf.tidy(() => model.encode(batch)[0].arraySync() as number[][]),
     times,

@@ -92,12 +92,13 @@ runs.second[0].curve.forEach(({ iteration }, i) => {
 });
 
 /** Of the way from the random policy to the best one. */
-const closed = (gain: number) => `${((100 * gain) / (optimum - chance)).toFixed(1)} %`.padStart(12);
-const row = (name: string, cells: string) => console.log(`  ${name.padEnd(48)}${cells}`);
+const closed = (gain: number) => `${((100 * gain) / (optimum - chance)).toFixed(1)} %`;
+const row = (name: string, value: number) =>
+  console.log(`  ${name.padEnd(48)}${text(value)}${closed(value - chance).padStart(12)}`);
 console.log(`\nexpected return, mean of ${all.length} tasks held out; of the way from random to the best`);
-row(`random policy (standard error ${scatter.toFixed(2)})`, text(chance) + closed(0));
-row('plan from a model, after 20 episodes as well', text(planned) + closed(planned - chance));
-row('best policy, by value iteration', text(optimum) + closed(optimum - chance));
+row(`random policy (standard error ${scatter.toFixed(2)})`, chance);
+row('plan from a model, after 20 episodes as well', planned);
+row('best policy, by value iteration', optimum);
 
 const rows: [string, number[]][] = [
   ['no meta-training', average(runs.second, (run) => run.untrained)],
@@ -108,15 +109,8 @@ const rows: [string, number[]][] = [
 console.log('\ninner steps                              0        1        2        3        4        5');
 for (const [name, returns] of rows) {
   console.log(`  ${name.padEnd(31)}${returns.map(text).join('')}`);
-  console.log(
-    `    its gain${' '.repeat(23)}${returns
-      .map((x) =>
-        closed(x - returns[0])
-          .padStart(9)
-          .slice(-9),
-      )
-      .join('')}`,
-  );
+  const gains = returns.map((x) => closed(x - returns[0]).padStart(9));
+  console.log(`    its gain${' '.repeat(23)}${gains.join('')}`);
 }
 
 const file = new URL('../test/reference/maml.json', import.meta.url);

@@ -44,6 +44,7 @@ const exact = held.map(enclosedArea);
 const training = new AreaTraining(curves, grid);
 const cde = new NeuralCde();
 const gated = new GatedBaseline();
+const pass = training.batches;
 
 /** The baseline takes half as long for an iteration, and so it gets twice as many. */
 const cdeLosses = train('neural CDE', cde, 400 * longer, 0.02);
@@ -69,14 +70,17 @@ const spread = rms(
 console.log(`\n${held.length} curves held back, areas of ${spread.toFixed(3)} rms; rms error of the area:`);
 console.log('                 natural cubic spline       Hermite cubic              gated');
 console.log('  lost           path itself   neural CDE   path itself   neural CDE   recurrent unit');
+const seed = 99;
 const table = lost.map((dropped) => {
-  const seen = observe(held, grid, { dropped, seed: 99 });
+  const seen = observe(held, grid, { dropped, seed });
   const paths = [naturalCubic, hermiteCubic].map((by) => rms(sweptAreas(controlOf(seen, by)), exact));
   const found = areasBy(cde, seen);
   const hermite = areasBy(cde, seen, hermiteCubic);
   const baseline = areasBy(gated, seen);
-  return { dropped, found, baseline, paths, errors: [found, hermite, baseline].map((a) => rms(a, exact)) };
+  const errors = [found, hermite, baseline].map((a) => rms(a, exact));
+  return { dropped, seen, found, baseline, paths, errors };
 });
+const [, thirdLost, halfLost] = table;
 const cell = (x: number) => x.toFixed(4).padStart(13);
 for (const { dropped, paths, errors } of table) {
   const cells = [paths[0], errors[0], paths[1], errors[1], errors[2]].map(cell).join('');
@@ -89,18 +93,18 @@ for (const { dropped, found, baseline } of table) {
 }
 
 const pace = (t: number) => t + 0.13 * Math.sin(2 * Math.PI * t);
-const paced = observe(held, grid, { dropped: 0.3, seed: 99, pace });
+const paced = observe(held, grid, { dropped: thirdLost.dropped, seed, pace });
 console.log('\nthe same curves run through at another pace, 30 % lost, rms error of the area:');
 console.log(`  the path itself      ${cell(rms(sweptAreas(controlOf(paced, naturalCubic)), exact))}`);
 console.log(
-  `  neural CDE           ${cell(rms(areasBy(cde, paced), exact))}   before ${cell(table[1].errors[0])}`,
+  `  neural CDE           ${cell(rms(areasBy(cde, paced), exact))}   before ${cell(thirdLost.errors[0])}`,
 );
 console.log(
-  `  gated recurrent unit ${cell(rms(areasBy(gated, paced), exact))}   before ${cell(table[1].errors[2])}`,
+  `  gated recurrent unit ${cell(rms(areasBy(gated, paced), exact))}   before ${cell(thirdLost.errors[2])}`,
 );
 
 // The path of the first table, warped itself: the equation says that nothing changes, and the solver's error is what is left.
-const control = controlOf(observe(held, grid, { dropped: 0.3, seed: 99 }), naturalCubic);
+const control = controlOf(thirdLost.seen, naturalCubic);
 const tight = { method: 'dopri5', rtol: 1e-6, atol: 1e-6 } as const;
 const square = { at: (t: number) => t * t, slope: (t: number) => 2 * t };
 const [straight, warped] = [undefined, square].map((by) => solveOn(control, tight, by).areas);
@@ -115,7 +119,7 @@ for (const [name, interpolation] of [
   ['natural', naturalCubic],
   ['Hermite', hermiteCubic],
 ] as const) {
-  const control = controlOf(observe(held, grid, { dropped: 0.5, seed: 99 }), interpolation);
+  const control = controlOf(halfLost.seen, interpolation);
   const reference = solveOn(control, { ...tight, stepT: grid }).areas;
   const adaptive = { method: 'dopri5', rtol: 1e-3, atol: 1e-3 } as const;
   const ways = {
@@ -146,7 +150,7 @@ function percent(x: number, digits = 0): string {
   return `${(100 * x).toFixed(digits)} %`.padStart(4 + (digits && digits + 1));
 }
 
-const figure = neuralCdeFigure({ grid, held, exact, table, cdeLosses, gatedLosses, spread });
+const figure = neuralCdeFigure({ held, exact, table, cdeLosses, gatedLosses, pass, spread });
 const { png, svg } = savePlot('neural_cde', figure);
 console.log(`\npicture:\n  ${png}, ${svg}`);
 console.log(`\ndone in ${((performance.now() - started) / 1000).toFixed(0)} s`);

@@ -6,6 +6,7 @@
  * Run it with `npm run example neural_sde`; with `-- --full` it sees four times as long a record and trains four times as long.
  * The picture lands in out/.
  */
+import { repairGradients } from 'tfjs-diffeq';
 import { embeddedBackend } from './lib/backend.js';
 import * as theory from './lib/diffusion_theory.js';
 import {
@@ -24,6 +25,8 @@ import { trainingProgress } from './lib/progress.js';
 import * as sde from './lib/sde.js';
 
 const { description } = await embeddedBackend('wasm');
+// tfjs, imported just now, has brought its own again: slower here, where the first training calls no solver.
+repairGradients();
 const started = performance.now();
 console.log(`backend: ${description}\n`);
 

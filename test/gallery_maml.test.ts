@@ -138,7 +138,7 @@ describe('meta-learning of a policy', () => {
           rewards: Float64Array.from(part.rewards[i]),
         };
         const { states: count, horizon, actions } = reference.size;
-        const like = { ...mdps.randomMdp(random(1), { states: count, actions, horizon }) };
+        const like = mdps.randomMdp(random(1), { states: count, actions, horizon });
         return mdps.summarize(like, trajectories, now.values.dataSync().slice(i * count, (i + 1) * count));
       });
     const names = Object.keys(reference.parameters) as (keyof maml.Parameters)[];

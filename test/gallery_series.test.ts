@@ -7,7 +7,9 @@ import * as curves from '../examples/lib/closed_curves.js';
 import * as paths from '../examples/lib/control_path.js';
 import * as latent from '../examples/lib/latent_ode.js';
 import * as cde from '../examples/lib/neural_cde.js';
+import { GatedRecurrent } from '../examples/lib/recurrent.js';
 import { minimize, random } from '../examples/lib/training.js';
+import { defaultBackend } from './backends.js';
 
 interface DescribedPath {
   values: number[][];
@@ -32,6 +34,9 @@ describe('the models of the gallery that read series', () => {
   let tensors: number;
   before(async () => {
     await tf.setBackend('cpu');
+  });
+  after(async () => {
+    await tf.setBackend(defaultBackend);
   });
   beforeEach(() => (tensors = tf.memory().numTensors));
   afterEach(() => expect(tf.memory().numTensors, 'tensors kept').to.equal(tensors));
@@ -165,6 +170,36 @@ describe('the models of the gallery that read series', () => {
     });
   });
 
+  it('a gated recurrent unit is its equations, in float64, to 1e-6, and goes on from a state', () => {
+    const [inputs, units, steps] = [2, 3, 4];
+    const { normal } = random(1);
+    const unit = new GatedRecurrent(inputs, units, normal);
+    tf.tidy(() => unit.variables[1].assign(tf.tensor1d(Array.from({ length: 3 * units }, normal))));
+    const [w, b, u] = unit.variables.map((v) => v.arraySync()) as [number[][], number[], number[][]];
+    const x = Array.from({ length: steps }, () => Array.from({ length: inputs }, normal));
+    const sigmoid = (a: number) => 1 / (1 + Math.exp(-a));
+    const into = (v: number[], matrix: number[][], j: number) =>
+      v.reduce((s, vi, i) => s + vi * matrix[i][j], 0);
+    let h = [0, 0, 0];
+    for (const now of x)
+      h = h.map((old, j) => {
+        const input = (gate: number) => into(now, w, gate * units + j) + b[gate * units + j];
+        const state = (gate: number) => into(h, u, gate * units + j);
+        const [reset, update] = [sigmoid(input(0) + state(0)), sigmoid(input(1) + state(1))];
+        return update * old + (1 - update) * Math.tanh(input(2) + reset * state(2));
+      });
+    tf.tidy(() => {
+      const xs = tf.tensor3d(x.flat(), [steps, 1, inputs]);
+      const at2 = unit.states(tf.slice(xs, 0, 2))[1];
+      for (const states of [unit.states(xs), unit.states(tf.slice(xs, 2), at2)])
+        states
+          .at(-1)!
+          .dataSync()
+          .forEach((value, j) => expect(value).to.be.closeTo(h[j], 1e-6));
+    });
+    tf.dispose(unit.variables);
+  });
+
   describe('a Latent ODE', () => {
     it('has a divergence that its formula, and the mean of 20000 samples, confirm', () => {
       const [mu, logSigma] = [0.7, -0.4];
@@ -211,6 +246,40 @@ describe('the models of the gallery that read series', () => {
       const drawn = latent.drawTimes(30, random(1).uniform);
       expect(new Set(drawn).size).to.equal(30);
       expect([...drawn].sort((a, b) => a - b)).to.deep.equal(drawn);
+    });
+
+    it('reads backward with the time back to the observation before, the last of them back to 0', () => {
+      const set = latent.spiralSet(2, 1);
+      const seen = [
+        [3, 10, 20],
+        [0, 50, 99],
+      ];
+      const batch = latent.batchOf(set, [1, 0], seen, [[120], [150]]);
+      const [backward, forward] = [batch.backward, batch.forward].map((x) => x.arraySync());
+      const gaps = (of: number[][][], b: number) => of.map((row) => Math.round(row[b][2] / latent.interval));
+      expect([0, 1].map((b) => gaps(backward, b))).to.deep.equal([[10, 7, 3], [49, 50, 0]]); // prettier-ignore
+      expect([0, 1].map((b) => gaps(forward, b))).to.deep.equal([[7, 10, 100, 0], [50, 49, 51, 0]]); // prettier-ignore
+      const at = 2 * (20 * 2 + 1);
+      expect(backward[0][0].slice(0, 2)).to.deep.equal(Array.from(set.observed.subarray(at, at + 2)));
+      expect(forward[2][0].slice(0, 2)).to.deep.equal(backward[0][0].slice(0, 2));
+      tf.dispose(Object.values(batch));
+    });
+
+    it('has a baseline that goes on as if it had observed its own answers', () => {
+      const set = latent.spiralSet(2, 1);
+      const baseline = new latent.NextObservation();
+      const [far, near] = [100, 20].map((k) => k * latent.interval);
+      tf.tidy(() => {
+        const [three, four] = [[0, 5, 9], [0, 5, 9, 109]].map((seen) => latent.batchOf(set, [0, 1], [seen, seen])); // prettier-ignore
+        const found = baseline.extrapolate(three, [far, far], near, 2);
+        const [once, twice] = tf.unstack(found).map((x) => tf.concat([x, tf.zeros([2, 1])], 1));
+        const forward = tf.concat([tf.slice(four.forward, 0, 3), tf.expandDims(once, 0)]) as tf.Tensor3D;
+        const again = baseline.extrapolate({ ...four, forward }, [near, near], 1, 1);
+        const expected = tf.slice(twice, 0, [2, 2]).dataSync();
+        again.dataSync().forEach((x, i) => expect(x).to.be.closeTo(expected[i], 1e-5));
+        expect(Math.hypot(...expected)).to.be.above(0.1);
+      });
+      baseline.dispose();
     });
 
     it('counts only what was observed: an ELBO of times of their own is the mean of those of single spirals', () => {

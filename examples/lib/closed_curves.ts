@@ -19,7 +19,7 @@ export function position(curve: Curve, t: number): [number, number] {
 export const enclosedArea = (curve: Curve): number =>
   curve.reduce((sum, [a, b, c, d], i) => sum + Math.PI * (i + 1) * (a * d - b * c), 0);
 
-/** Curves of three harmonics, of sizes 0.6 / k^2 in the mean square. */
+/** Curves of three harmonics, whose coefficients have the standard deviation 0.6 / k^2. */
 export function randomCurves(count: number, seed: number): Curve[] {
   const { normal } = random(seed);
   const harmonic = (k: number) => Array.from({ length: 4 }, () => (0.6 * normal()) / k ** 2);

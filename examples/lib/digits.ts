@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { random } from './training.js';
+import { random, shuffle } from './training.js';
 
 /** Images in one array, row by row, ink 1 on paper 0. */
 export interface Digits {
@@ -83,11 +83,7 @@ interface Sample {
 }
 
 function gather(samples: Sample[], size: number): Digits {
-  const { uniform } = random(1);
-  for (let i = samples.length - 1; i > 0; i--) {
-    const j = Math.floor(uniform() * (i + 1));
-    [samples[i], samples[j]] = [samples[j], samples[i]];
-  }
+  shuffle(samples, random(1).uniform);
   const images = new Float32Array(samples.length * size * size);
   samples.forEach(({ image }, i) => images.set(image, i * size * size));
   return { count: samples.length, size, images, labels: Uint8Array.from(samples, ({ label }) => label) };

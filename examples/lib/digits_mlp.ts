@@ -3,9 +3,9 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { adam, cosineDecay, valueAndGrad } from 'tfjs-diffeq/optim';
-import { type Digits } from './digits.js';
-import { product } from './kernels.js';
-import { random } from './training.js';
+import { crossEntropy } from './classification.js';
+import type { Digits } from './digits.js';
+import { random, shuffle } from './training.js';
 import { warper, type WarpOptions } from './warps.js';
 
 export const size = 8;
@@ -14,7 +14,7 @@ export const window = 24;
 const classes = 10;
 
 /** Chosen on a part of the seen digits. */
-export const deformation: WarpOptions = { turn: 0.12, scale: 0.1, shear: 0.15, shift: 0.8, elastic: 1.6 };
+const deformation: WarpOptions = { turn: 0.12, scale: 0.1, shear: 0.15, shift: 0.8, elastic: 1.6 };
 
 /** Weights and biases in turn: [w1, b1, w2, b2, ...]. */
 export type Weights = tf.Tensor[];
@@ -28,20 +28,17 @@ export function initialWeights(widths: number[], seed: number): Weights {
   });
 }
 
+/** About the mean of a pixel: without it all inputs are positive, and the gradients in a unit's weights have one sign. */
+const meanPixel = 0.15;
+
 /** relu between layers; the last are the logits, [batch, 10]. */
 export function logits(weights: Weights, x: tf.Tensor): tf.Tensor2D {
-  let y = tf.sub(x, 0.15);
+  let y = tf.sub(x, meanPixel);
   for (let i = 0; i < weights.length; i += 2) {
-    y = tf.add(product(y, weights[i]), weights[i + 1]);
+    y = tf.add(tf.matMul(y as tf.Tensor2D, weights[i] as tf.Tensor2D), weights[i + 1]);
     if (i + 2 < weights.length) y = tf.relu(y);
   }
   return y as tf.Tensor2D;
-}
-
-/** Cross entropy with labels of `1 - smoothing` for the digit, and the rest spread over all ten. */
-export function crossEntropy(scores: tf.Tensor2D, oneHot: tf.Tensor2D, smoothing = 0): tf.Tensor {
-  const target = tf.add(tf.mul(oneHot, 1 - smoothing), smoothing / classes);
-  return tf.neg(tf.mean(tf.sum(tf.mul(target, tf.logSoftmax(scores)), 1)));
 }
 
 export interface TrainingOptions {
@@ -50,8 +47,6 @@ export interface TrainingOptions {
   batch: number;
   rate: number;
   smoothing: number;
-  /** `false` shows the images as they are. */
-  deform?: WarpOptions | false;
   seed?: number;
   each?: (iteration: number, loss: number) => void;
 }
@@ -64,22 +59,22 @@ export const defaults: TrainingOptions = {
   smoothing: 0.1,
 };
 
-/** The part of the run at whose end weights are averaged. */
-const averaged = 0.1;
+/** How far back the mean of the weights looks, as a part of the run. */
+const memory = 0.1;
 
-/** Adam along half a cosine; returns the mean of the last weights, which the caller disposes. */
+/** Adam along half a cosine; returns a mean of the last weights, with weights that decay exponentially; dispose it. */
 export function train(originals: Digits, options: TrainingOptions): Weights {
-  const { widths, iterations, batch, rate, smoothing, deform = deformation, seed = 1, each } = options;
-  const next = batches(originals, batch, deform, seed);
+  const { widths, iterations, batch, rate, smoothing, seed = 1, each } = options;
+  const next = batches(originals, batch, seed);
   const optimizer = adam(cosineDecay(rate, { steps: iterations, floor: 0.01 }));
   let params = initialWeights(widths, seed);
   let state = optimizer.init(params);
-  const decay = 1 - 1 / (1 + averaged * iterations);
+  const decay = 1 - 1 / (1 + memory * iterations);
   let mean = params.map((w) => tf.zerosLike(w));
   let weight = 0;
   for (let i = 0; i < iterations; i++) {
-    const { x, oneHot } = next();
-    const loss = (w: Weights) => crossEntropy(logits(w, x), oneHot, smoothing);
+    const { x, labels } = next();
+    const loss = (w: Weights) => crossEntropy(logits(w, x), labels, smoothing);
     const { value, grads } = valueAndGrad(loss, params);
     const updated = optimizer.update(grads, state, params);
     const moved = mean.map((m, j) =>
@@ -87,7 +82,7 @@ export function train(originals: Digits, options: TrainingOptions): Weights {
     );
     weight = weight * decay + 1 - decay;
     each?.(i + 1, value.dataSync()[0]);
-    tf.dispose([x, oneHot, value, grads, params, state, mean] as tf.TensorContainer);
+    tf.dispose([x, value, grads, params, state, mean] as tf.TensorContainer);
     ({ params, state } = updated);
     mean = moved;
   }
@@ -97,30 +92,26 @@ export function train(originals: Digits, options: TrainingOptions): Weights {
 }
 
 /** An endless walk through the images, in a new order each time round. */
-function batches(originals: Digits, batch: number, deform: WarpOptions | false, seed: number) {
+function batches(originals: Digits, batch: number, seed: number) {
   const { uniform } = random(seed + 1000);
   const { count, images, labels } = originals;
-  const none = { turn: 0, scale: 0, shear: 0, shift: 0, elastic: 0 };
-  const warp = warper({ size, window }, deform === false ? none : deform, seed + 2000);
+  const warp = warper({ size, window }, deformation, seed + 2000);
   const order = Int32Array.from({ length: count }, (_, i) => i);
   let place = count;
   return () => {
     const x = new Float32Array(batch * size * size);
-    const oneHot = new Float32Array(batch * classes);
-    for (let i = 0; i < batch; i++) {
+    const chosen = Array.from({ length: batch }, () => {
       if (place === count) {
-        for (let a = count - 1; a > 0; a--) {
-          const b = Math.floor(uniform() * (a + 1));
-          [order[a], order[b]] = [order[b], order[a]];
-        }
+        shuffle(order, uniform);
         place = 0;
       }
-      const from = order[place++];
-      const pixels = originals.size ** 2;
-      warp(images.subarray(from * pixels, (from + 1) * pixels), x, i * size * size);
-      oneHot[i * classes + labels[from]] = 1;
-    }
-    return { x: tf.tensor2d(x, [batch, size * size]), oneHot: tf.tensor2d(oneHot, [batch, classes]) };
+      return order[place++];
+    });
+    const pixels = originals.size ** 2;
+    chosen.forEach((from, i) =>
+      warp(images.subarray(from * pixels, (from + 1) * pixels), x, i * size * size),
+    );
+    return { x: tf.tensor2d(x, [batch, size * size]), labels: chosen.map((from) => labels[from]) };
   };
 }
 

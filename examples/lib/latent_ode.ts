@@ -5,7 +5,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { odeintAdjoint } from 'tfjs-diffeq';
-import { Linear, Recurrent } from './recurrent.js';
+import { GatedRecurrent, Linear } from './recurrent.js';
 import { random } from './training.js';
 
 /** Standard deviation of the noise, as in torchdiffeq's examples/latent_ode.py. */
@@ -16,6 +16,8 @@ const scale = 3;
 export const [points, interval] = [100, 0.04];
 export const times = Array.from({ length: 2 * points }, (_, i) => i * interval);
 export const densities = [30, 50, 100];
+/** Of the encoder, and of the baseline. */
+const units = 25;
 
 /** Archimedes' spiral `r = 0.3 angle`, from the angle `start` on; `turn` is 1 counter-clockwise, and -1 in the mirror. */
 export interface Spiral {
@@ -46,9 +48,9 @@ export function spiralSet(count: number, seed: number): SpiralSet {
 
 /** Some spirals as a network sees them, each observed at times of its own. */
 export interface Batch {
-  /** [seen, batch, 3]: backward in time, position and the time to the observation after it. */
+  /** [seen, batch, 3]: backward in time, position and the time since the observation before it, or since 0. */
   backward: tf.Tensor3D;
-  /** [seen + later, batch, 3]: the same forward in time. */
+  /** [seen + later, batch, 3]: forward in time, position and the time to the observation after it; 0 after the last. */
   forward: tf.Tensor3D;
   /** Every time at which one of them was observed; [t.length, batch, 2], and [t.length, batch, 1], 1 where observed. */
   t: number[];
@@ -68,6 +70,10 @@ export function drawTimes(count: number, uniform: () => number, from = 0): numbe
   return indices.slice(0, count).sort((a, b) => a - b);
 }
 
+// What is to be found is the state at time 0: how far that is before the first observation, only this gap says.
+const before = (indices: number[], i: number) => indices[i] - (indices[i - 1] ?? 0);
+const after = (indices: number[], i: number) => (indices[i + 1] ?? indices[i]) - indices[i];
+
 /** `seen[b]` are the times at which `members[b]` is read, `later[b]` those that are to be foretold; of equal numbers. */
 export function batchOf(
   set: SpiralSet,
@@ -81,12 +87,12 @@ export function batchOf(
   const row = new Map(t.map((k, i) => [k, i]));
   const observed = new Float32Array(t.length * size * 2);
   const mask = new Float32Array(t.length * size);
-  const read = (of: number[][]) => {
+  const read = (of: number[][], gapAt: typeof before) => {
     const data = new Float32Array(of[0].length * size * 3);
     of.forEach((indices, b) =>
       indices.forEach((k, i) => {
         const from = 2 * (k * set.spirals.length + members[b]);
-        const gap = i + 1 < indices.length ? (indices[i + 1] - k) * interval : 0;
+        const gap = gapAt(indices, i) * interval;
         data.set([set.observed[from], set.observed[from + 1], gap], 3 * (i * size + b));
         observed.set(set.observed.subarray(from, from + 2), 2 * (row.get(k)! * size + b));
         mask[row.get(k)! * size + b] = 1;
@@ -95,8 +101,8 @@ export function batchOf(
     return tf.tensor3d(data, [of[0].length, size, 3]);
   };
   return {
-    backward: tf.tidy(() => tf.reverse(read(seen), 0)),
-    forward: read(drawn),
+    backward: tf.tidy(() => tf.reverse(read(seen, before), 0)),
+    forward: read(drawn, after),
     t: t.map((k) => times[k]),
     observed: tf.tensor3d(observed, [t.length, size, 2]),
     mask: tf.tensor3d(mask, [t.length, size, 1]),
@@ -119,17 +125,17 @@ export const logNormal = (x: tf.Tensor, mean: tf.Tensor, sigma: number): tf.Tens
 
 /** Encoder 3-25 (gated), latent dimension 4, field 4-20-4, decoder 4-20-2: the sizes of the paper; dispose it. */
 export class LatentOde {
-  readonly dimension: number;
-  private readonly encoder: Recurrent;
+  readonly dimension = 4;
+  private readonly encoder: GatedRecurrent;
   private readonly posterior: Linear;
   private readonly field: Linear[];
   private readonly decoder: Linear[];
   readonly variables: tf.Variable[];
 
-  constructor({ seed = 1, dimension = 4, units = 25, width = 20 } = {}) {
-    this.dimension = dimension;
+  constructor(seed = 1) {
     const { normal } = random(seed);
-    this.encoder = new Recurrent(3, units, normal, true);
+    const [{ dimension }, width] = [this, 20];
+    this.encoder = new GatedRecurrent(3, units, normal);
     this.posterior = new Linear(units, 2 * dimension, normal);
     this.field = [new Linear(dimension, width, normal), new Linear(width, dimension, normal)];
     this.decoder = [new Linear(dimension, width, normal), new Linear(width, 2, normal)];
@@ -183,13 +189,13 @@ export class LatentOde {
  * is read it lives on its own answers, in the training too.
  */
 export class NextObservation {
-  private readonly cell: Recurrent;
+  private readonly cell: GatedRecurrent;
   private readonly output: Linear;
   readonly variables: tf.Variable[];
 
-  constructor({ seed = 1, units = 25 } = {}) {
+  constructor(seed = 1) {
     const { normal } = random(seed);
-    this.cell = new Recurrent(3, units, normal, true);
+    this.cell = new GatedRecurrent(3, units, normal);
     this.output = new Linear(units, 2, normal);
     this.variables = [...this.cell.variables, ...this.output.variables];
   }
@@ -236,7 +242,7 @@ export class NextObservation {
   }
 }
 
-/** Root mean square of observed - found over what was observed in the first half; `found` as `predict` returns it. */
+/** Root mean square of observed - found, coordinate by coordinate, where something was observed; `found` as of `predict`. */
 export function residual({ t, observed, mask }: Batch, found: tf.Tensor): number {
   return tf.tidy(() => {
     const rows = t.map((time) => Math.round(time / interval));

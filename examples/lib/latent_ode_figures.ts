@@ -109,7 +109,7 @@ function errorPanel({ held, evaluations }: LatentOdeResults): Panel {
   return {
     ...{ ...margins, width: 360, height: 290, title: 'Error of all spirals held back' },
     x: { label: 'time', labelAnchor: 'center', domain: [0, 2 * end], ticks: 8 },
-    y: { label: 'rms distance from the truth', domain: [0, top], ticks: 5, grid: true },
+    y: { label: 'rms error of a coordinate', domain: [0, top], ticks: 5, grid: true },
     marks: [
       Plot.rectX([0], { x1: end, x2: 2 * end, fill: shade }),
       Plot.ruleY([noise], { stroke: grey, strokeDasharray: '4 4' }),
@@ -126,14 +126,18 @@ function elboPanel({ elbos }: LatentOdeResults): Panel {
     iteration,
     elbo: elbos.slice(i, i + width).reduce((sum, { elbo }) => sum + elbo, 0) / width,
   }));
+  const lowest = -10; // it begins far below
   const best = -Math.log(2 * Math.PI * noise ** 2) - 1;
   return {
     ...{ ...margins, width: 350, height: 290, title: 'Evidence lower bound, running mean' },
-    x: { label: 'iteration', labelAnchor: 'center', ticks: 4 },
-    y: { label: 'nats per observation', domain: [-10, 1], clamp: true, ticks: 5, grid: true },
+    x: { label: 'iteration', labelAnchor: 'center', domain: [0, elbos.length], ticks: 4 },
+    y: { label: 'nats per observation', domain: [lowest, 1], ticks: 5, grid: true },
     marks: [
       Plot.ruleY([best], { stroke: grey, strokeDasharray: '4 4' }),
-      Plot.line(smooth, { x: 'iteration', y: 'elbo', stroke: ink, strokeWidth: 1.6 }),
+      Plot.line(
+        smooth.filter(({ elbo }) => elbo > lowest),
+        { x: 'iteration', y: 'elbo', stroke: ink, strokeWidth: 1.6 },
+      ),
     ],
   };
 }

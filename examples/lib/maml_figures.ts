@@ -104,7 +104,7 @@ function referencePanel({ ours, reference }: Results): Panel {
   return {
     ...{ ...margins, width: 330, height: 300, title: 'Gain of one step, each seed' },
     x: { label: null, domain: Object.values(names), padding: 0.5 },
-    y: { label: 'gain in expected sum of rewards', grid: true, ticks: 6, domain: [0, 0.3] },
+    y: { label: 'gain in expected sum of rewards', grid: true, ticks: 6, zero: true, nice: true },
     marks: [
       Plot.ruleY([0]),
       Plot.dot(gains(reference), { x: 'name', y: 'gain', r: 4, stroke: ink, fill: 'white', dx: 10 }),

@@ -33,7 +33,8 @@ export interface Outputs {
 }
 
 /** Uniform in +-1 / sqrt(inputs), as PyTorch begins. */
-export function initialParameters(seed: number, { states = 10, actions = 5, width = 32 } = {}): Parameters {
+function initialParameters(seed: number): Parameters {
+  const [states, actions, width] = [10, 5, 32];
   const { uniform } = random(seed);
   const draw = (shape: number[], inputs: number) =>
     tf.tensor(
@@ -95,7 +96,7 @@ export function copies(params: Parameters, m: number): Parameters {
   return mapParameters(params, (x) => tf.mul(x, ones));
 }
 
-export function mapParameters(
+function mapParameters(
   params: Parameters,
   f: (x: tf.Tensor, name: keyof Parameters) => tf.Tensor,
 ): Parameters {
@@ -156,7 +157,7 @@ export function innerStep(net: Net, loss: tf.Tensor, order: 'first' | 'second'):
   net.params = mapParameters(start, (x, name) => tf.add(x, tf.sub(to[name], from[name])));
 }
 
-export interface MetaOptions {
+interface MetaOptions {
   /** Whether the outer gradient goes through the inner step, 'second', or takes what that adds for a constant, 'first'. */
   order?: 'first' | 'second';
   seed?: number;
@@ -217,5 +218,5 @@ export class MetaTraining {
   }
 }
 
-export const meanEpisode = (summaries: Summary[]): number =>
+const meanEpisode = (summaries: Summary[]): number =>
   summaries.reduce((sum, { episode }) => sum + episode, 0) / summaries.length;

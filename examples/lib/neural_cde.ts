@@ -14,7 +14,7 @@ import {
   type Cubics,
   type Interpolation,
 } from './control_path.js';
-import { Linear, Recurrent } from './recurrent.js';
+import { GatedRecurrent, Linear } from './recurrent.js';
 import { random, type Numbers } from './training.js';
 
 /** The paths of a batch, on the grid that they share. */
@@ -90,7 +90,8 @@ export class NeuralCde {
   private readonly output: Linear;
   readonly variables: tf.Variable[];
 
-  constructor({ seed = 1, hidden = 8, width = 32, channels = 2 } = {}) {
+  constructor(seed = 1) {
+    const [hidden, width, channels] = [8, 32, 2];
     const { normal } = random(seed);
     this.first = new Linear(channels, hidden, normal);
     this.layers = [new Linear(hidden, width, normal), new Linear(width, hidden * channels, normal)];
@@ -130,13 +131,14 @@ export class NeuralCde {
 
 /** The baseline: a gated recurrent unit that reads, time by time, the last values seen, which of them are new, and the gap. */
 export class GatedBaseline {
-  private readonly cell: Recurrent;
+  private readonly cell: GatedRecurrent;
   private readonly output: Linear;
   readonly variables: tf.Variable[];
 
-  constructor({ seed = 1, units = 24 } = {}) {
+  constructor(seed = 1) {
     const { normal } = random(seed);
-    this.cell = new Recurrent(5, units, normal, true);
+    const units = 24;
+    this.cell = new GatedRecurrent(5, units, normal);
     this.output = new Linear(units, 1, normal);
     this.variables = [...this.cell.variables, ...this.output.variables];
   }
@@ -166,7 +168,7 @@ export class GatedBaseline {
 
 /** A set of curves in batches on the device, for both models; each batch has lost another part of its observations. */
 export class AreaTraining {
-  readonly controls: DeviceControl[] = [];
+  private readonly controls: DeviceControl[] = [];
   private readonly inputs: tf.Tensor[] = [];
   private readonly areas: tf.Tensor[] = [];
 
@@ -179,6 +181,11 @@ export class AreaTraining {
       this.inputs.push(GatedBaseline.inputs(observations));
       this.areas.push(tf.tensor2d(observations.areas, [size, 1]));
     }
+  }
+
+  /** Batches of one pass. */
+  get batches(): number {
+    return this.areas.length;
   }
 
   /** Mean squared error of the area over one batch. */

@@ -1,17 +1,25 @@
 /** The picture of examples/neural_cde.ts. */
 import * as Plot from '@observablehq/plot';
-import { observe, position, type Curve } from './closed_curves.js';
+import { position, type Curve, type Observations } from './closed_curves.js';
 import { evaluate, hermiteCubic, naturalCubic, throughGaps } from './control_path.js';
 import { colors, type Figure, type Panel } from './plot.js';
 
 export interface NeuralCdeResults {
-  grid: number[];
   held: Curve[];
   exact: number[];
-  /** Of every part that is lost: what both models say, and rms errors of paths (natural, Hermite) and models. */
-  table: { dropped: number; found: number[]; baseline: number[]; paths: number[]; errors: number[] }[];
+  /** Of every part that is lost: what is seen, what both models say, and rms errors of paths (natural, Hermite) and models. */
+  table: {
+    dropped: number;
+    seen: Observations;
+    found: number[];
+    baseline: number[];
+    paths: number[];
+    errors: number[];
+  }[];
   cdeLosses: number[];
   gatedLosses: number[];
+  /** Batches of one pass through the curves. */
+  pass: number;
   /** The rms of the areas. */
   spread: number;
 }
@@ -20,10 +28,13 @@ const { blue, vermilion: red, green, ink, grey } = colors;
 const pale = '#c4c4c4';
 const margins = { marginLeft: 56, marginBottom: 42, marginTop: 26, marginRight: 20 };
 const shown = 7;
-const shownLost = 0.5;
+/** The row with half of the observations lost. */
+const half = ({ table }: NeuralCdeResults) => table.find(({ dropped }) => dropped === 0.5)!;
 
-function curvePanel({ grid, held }: NeuralCdeResults): Panel {
-  const seen = observe(held.slice(0, shown + 1), grid, { dropped: shownLost, seed: 99 }).values[shown];
+function curvePanel(results: NeuralCdeResults): Panel {
+  const { held } = results;
+  const { grid, values } = half(results).seen;
+  const seen = values[shown];
   const fine = Array.from({ length: 401 }, (_, i) => i / 400);
   const at = { x: 'x', y: 'y' } as const;
   const through = (by: typeof naturalCubic) => {
@@ -33,14 +44,10 @@ function curvePanel({ grid, held }: NeuralCdeResults): Panel {
   const exactly = fine.map((t) => position(held[shown], t)).map(([x, y]) => ({ x, y }));
   const points = grid.map((t, i) => {
     const [x, y] = position(held[shown], t);
-    return {
-      x,
-      y,
-      both: seen.every((values) => !Number.isNaN(values[i])),
-      none: seen.every((v) => Number.isNaN(v[i])),
-    };
+    return { x, y, known: seen.filter((values) => !Number.isNaN(values[i])).length };
   });
-  const half = points.filter(({ both, none }) => !both && !none);
+  const both = points.filter(({ known }) => known === 2);
+  const one = points.filter(({ known }) => known === 1);
   return {
     ...{ ...margins, width: 400, height: 340, title: 'A curve, half of each coordinate lost' },
     x: { label: 'x', labelAnchor: 'center', ticks: 5 },
@@ -49,22 +56,20 @@ function curvePanel({ grid, held }: NeuralCdeResults): Panel {
       Plot.line(exactly, { ...at, stroke: pale, strokeWidth: 6, curve: 'linear' }),
       Plot.line(through(hermiteCubic), { ...at, stroke: green, strokeWidth: 1.6 }),
       Plot.line(through(naturalCubic), { ...at, stroke: blue, strokeWidth: 1.6 }),
-      Plot.dot(half, { ...at, r: 3, fill: 'white', stroke: ink, strokeWidth: 1.2 }),
-      Plot.dot(
-        points.filter(({ both }) => both),
-        { ...at, r: 3, fill: ink },
-      ),
+      Plot.dot(one, { ...at, r: 3, fill: 'white', stroke: ink, strokeWidth: 1.2 }),
+      Plot.dot(both, { ...at, r: 3, fill: ink }),
     ],
   };
 }
 
-function scatterPanel({ exact, table }: NeuralCdeResults): Panel {
-  const row = table.find(({ dropped }) => dropped === shownLost)!;
+function scatterPanel(results: NeuralCdeResults): Panel {
+  const { exact } = results;
+  const row = half(results);
   const points = (found: number[]) => found.map((area, i) => ({ exact: exact[i], area }));
   const at = { x: 'exact', y: 'area', r: 1.8, fillOpacity: 0.7 } as const;
   const domain = [-6, 6];
   return {
-    ...{ ...margins, width: 360, height: 340, title: 'Areas of 512 such curves held back' },
+    ...{ ...margins, width: 360, height: 340, title: `Areas of ${exact.length} such curves held back` },
     x: { label: "exact, by Green's theorem", labelAnchor: 'center', domain, ticks: 6, clamp: true },
     y: { label: 'found', domain, ticks: 6, clamp: true },
     marks: [
@@ -110,11 +115,11 @@ function lostPanel({ table }: NeuralCdeResults): Panel {
   };
 }
 
-function lossPanel({ cdeLosses, gatedLosses }: NeuralCdeResults): Panel {
-  const smooth = (losses: number[], width = 64) =>
-    losses.slice(width).map((_, i) => ({
-      part: (i + width) / losses.length,
-      loss: losses.slice(i, i + width).reduce((sum, x) => sum + x, 0) / width,
+function lossPanel({ cdeLosses, gatedLosses, pass }: NeuralCdeResults): Panel {
+  const smooth = (losses: number[]) =>
+    losses.slice(pass).map((_, i) => ({
+      part: (i + pass) / losses.length,
+      loss: losses.slice(i, i + pass).reduce((sum, x) => sum + x, 0) / pass,
     }));
   const ticks = [0.01, 0.1, 1];
   const at = { x: 'part', y: 'loss', strokeWidth: 1.6 } as const;
@@ -132,7 +137,7 @@ function lossPanel({ cdeLosses, gatedLosses }: NeuralCdeResults): Panel {
 }
 
 export function neuralCdeFigure(results: NeuralCdeResults): Figure {
-  const row = results.table.find(({ dropped }) => dropped === shownLost)!;
+  const row = half(results);
   return {
     title: 'A neural CDE measures areas from irregular observations with gaps',
     subtitle:

@@ -5,7 +5,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { odeintAdjoint } from 'tfjs-diffeq';
 import { type Diffusion } from './diffusion_theory.js';
-import { product } from './kernels.js';
 import { milstein, type Sde } from './sde.js';
 import { minimize, normalVariable, random } from './training.js';
 
@@ -83,17 +82,17 @@ function net(width: number, { normal }: ReturnType<typeof random>): Net {
 }
 
 function hidden([w1, b1]: Net, x: tf.Tensor): tf.Tensor {
-  return tf.tanh(tf.add(product(x, w1), b1));
+  return tf.tanh(tf.add(tf.matMul(x as tf.Tensor2D, w1 as tf.Tensor2D), b1));
 }
 
 /** x `[n, 1]` */
 function value(weights: Net, x: tf.Tensor): tf.Tensor {
-  return tf.add(product(hidden(weights, x), weights[2]), weights[3]);
+  return tf.add(tf.matMul(hidden(weights, x) as tf.Tensor2D, weights[2] as tf.Tensor2D), weights[3]);
 }
 
 function derivative(weights: Net, x: tf.Tensor): tf.Tensor {
   const bend = tf.mul(tf.sub(1, tf.square(hidden(weights, x))), weights[0]);
-  return product(bend, weights[2]);
+  return tf.matMul(bend as tf.Tensor2D, weights[2] as tf.Tensor2D);
 }
 
 export type Likelihood = 'euler' | 'moments';

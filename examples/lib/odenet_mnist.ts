@@ -5,12 +5,13 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { odeint, odeintAdjoint } from 'tfjs-diffeq';
+import { accuracy, crossEntropy } from './classification.js';
+import { convolution } from './convolution.js';
 import type { Digits } from './digits.js';
-import { convolution, product } from './kernels.js';
-import { normalVariable, random } from './training.js';
+import { normalVariable, random, shuffle } from './training.js';
 
 /** Channels after the first and after the second down-sampling. */
-export const channels = [8, 12];
+const channels = [8, 12];
 const edge = 28;
 const [half, quarter] = [edge / 2, edge / 4];
 /** Pixels of one patch, 4 x 4. */
@@ -99,7 +100,7 @@ export class Classifier {
   /** Patches as of {@link patches} to what the blocks receive, `[batch, 7, 7, channels]`. */
   front(x: tf.Tensor): tf.Tensor4D {
     const [w1, b1, w2, b2] = this.ends as tf.Tensor[];
-    const first = tf.relu(tf.add(product(x, w1), b1));
+    const first = tf.relu(tf.add(tf.matMul(x as tf.Tensor2D, w1 as tf.Tensor2D), b1));
     const image = tf.reshape(first, [-1, quarter, quarter, 4 * channels[0]]);
     return tf.add(convolution(image, w2), b2);
   }
@@ -109,7 +110,7 @@ export class Classifier {
     const [, , , , w, b] = this.ends as tf.Tensor[];
     const seen = tf.relu(y);
     const means = [1, 2].map((axis) => tf.reshape(tf.mean(seen, axis), [-1, features / 2]));
-    return tf.add(product(tf.concat(means, 1), w), b);
+    return tf.add(tf.matMul(tf.concat(means, 1) as tf.Tensor2D, w as tf.Tensor2D), b);
   }
 
   readonly field = (t: tf.Tensor, y: tf.Tensor): tf.Tensor => {
@@ -135,8 +136,8 @@ export class Classifier {
   }
 
   /** Mean cross entropy. */
-  loss({ x, oneHot }: Batch): tf.Tensor {
-    return tf.neg(tf.mean(tf.sum(tf.mul(oneHot, tf.logSoftmax(this.logits(x))), 1)));
+  loss({ x, labels }: Batch): tf.Tensor {
+    return crossEntropy(this.logits(x), labels);
   }
 
   /** The part of the images whose digit has the highest score. */
@@ -145,8 +146,8 @@ export class Classifier {
     for (let from = 0; from < images.count; from += batch) {
       const to = Math.min(images.count, from + batch);
       const indices = Array.from({ length: to - from }, (_, i) => from + i);
-      const named = tf.tidy(() => tf.argMax(this.logits(patches(images, indices), false), 1).dataSync());
-      right += indices.filter((index, i) => named[i] === images.labels[index]).length;
+      const scores = tf.tidy(() => this.logits(patches(images, indices), false).dataSync<'float32'>());
+      right += indices.length * accuracy(scores, images.labels.subarray(from, to));
     }
     return right / images.count;
   }
@@ -181,17 +182,9 @@ export class Classifier {
   }
 }
 
-/** Numbers that are learned, by hand: 3 x 3 filters of one more input channel and their biases, twice in each block. */
-export function parameterCount(kind: 'ode' | number): number {
-  const [c1, c2] = channels;
-  const ends = (patch + 1) * c1 + (9 * 4 * c1 + 1) * c2 + (features + 1) * classes;
-  const blocks = kind === 'ode' ? 2 * (9 * (c2 + 1) + 1) * c2 : kind * 2 * (9 * c2 + 1) * c2;
-  return ends + blocks;
-}
-
 export interface Batch {
   x: tf.Tensor2D;
-  oneHot: tf.Tensor2D;
+  labels: ArrayLike<number>;
 }
 
 /**
@@ -221,16 +214,12 @@ export function batches(images: Digits, size: number, seed = 1): () => Batch {
   const { uniform } = random(seed);
   let order: number[] = [];
   return () => {
-    if (order.length < size) {
-      order = Array.from({ length: images.count }, (_, i) => i);
-      for (let i = images.count - 1; i > 0; i--) {
-        const j = Math.floor(uniform() * (i + 1));
-        [order[i], order[j]] = [order[j], order[i]];
-      }
-    }
+    if (order.length < size)
+      order = shuffle(
+        Array.from({ length: images.count }, (_, i) => i),
+        uniform,
+      );
     const indices = order.splice(-size);
-    const oneHot = new Float32Array(size * classes);
-    indices.forEach((index, i) => (oneHot[i * classes + images.labels[index]] = 1));
-    return { x: patches(images, indices), oneHot: tf.tensor2d(oneHot, [size, classes]) };
+    return { x: patches(images, indices), labels: indices.map((i) => images.labels[i]) };
   };
 }

@@ -56,7 +56,7 @@ function lossPanel({ resnet, odenet }: Drawn): Panel {
     );
   const ticks = [0.03, 0.1, 0.3, 1, 3];
   return {
-    ...{ ...margins, width, height, title: 'Loss, means of ' + span + ' batches' },
+    ...{ ...margins, width, height, title: `Loss, means of ${span} batches` },
     x: { label: 'iteration', labelAnchor: 'center', domain: [0, odenet.length], ticks: 4 },
     y: { type: 'log', label: 'cross entropy', domain: [0.03, 3] },
     marks: [
@@ -132,6 +132,6 @@ export function drawing(drawn: Drawn): Figure {
       [lossPanel(drawn), evaluationsPanel(drawn)],
       [tolerancePanel(drawn), readingsPanel(drawn)],
     ],
-    caption: `${drawn.caption}`,
+    caption: drawn.caption,
   };
 }

@@ -10,9 +10,8 @@ export class Linear {
     private readonly inputs: number,
     private readonly outputs: number,
     normal: () => number,
-    scale = 1,
   ) {
-    const weights = normalVariable([inputs, outputs], scale / Math.sqrt(inputs), normal);
+    const weights = normalVariable([inputs, outputs], 1 / Math.sqrt(inputs), normal);
     this.variables = [weights, normalVariable([outputs], 0, normal)];
   }
 
@@ -24,20 +23,23 @@ export class Linear {
   }
 }
 
-/** `h = tanh(x W + b + h U)`, or a gated recurrent unit (https://arxiv.org/abs/1406.1078); `h = 0` at first. */
-export class Recurrent {
+/**
+ * A gated recurrent unit (https://arxiv.org/abs/1406.1078), `h = 0` at first:
+ * `r, u = sigmoid(x W + b + h U)`, `c = tanh(x W' + b' + r (h U'))`, `h <- u h + (1 - u) c`. As in PyTorch the reset gate r
+ * acts behind the product, so that the three products with h are one.
+ */
+export class GatedRecurrent {
+  /** `[W W']`, `[b b']` and `[U U']`; in each the columns of r, of u and of c. */
   readonly variables: tf.Variable[];
   private readonly input: Linear;
 
   constructor(
     inputs: number,
-    readonly units: number,
+    private readonly units: number,
     normal: () => number,
-    private readonly gated = false,
   ) {
-    const columns = gated ? 3 * units : units;
-    this.input = new Linear(inputs, columns, normal);
-    const weights = normalVariable([units, columns], 1 / Math.sqrt(units), normal);
+    this.input = new Linear(inputs, 3 * units, normal);
+    const weights = normalVariable([units, 3 * units], 1 / Math.sqrt(units), normal);
     this.variables = [...this.input.variables, weights];
   }
 
@@ -45,21 +47,12 @@ export class Recurrent {
   states(xs: tf.Tensor, h?: tf.Tensor): tf.Tensor[] {
     const inputs = tf.unstack(this.input.apply(xs)); // one product for all times
     let state = h ?? tf.zeros([xs.shape[1]!, this.units]);
-    return inputs.map((input) => (state = this.gated ? this.gate(input, state) : this.plain(input, state)));
+    return inputs.map((input) => (state = this.step(input, state)));
   }
 
-  private product(h: tf.Tensor): tf.Tensor2D {
-    return tf.matMul(h as tf.Tensor2D, this.variables[2] as tf.Tensor as tf.Tensor2D);
-  }
-
-  private plain(input: tf.Tensor, h: tf.Tensor): tf.Tensor {
-    return tf.tanh(tf.add(input, this.product(h)));
-  }
-
-  private gate(input: tf.Tensor, h: tf.Tensor): tf.Tensor {
-    const [ofInput, ofState] = [input, this.product(h)].map((x) =>
-      tf.split(x, [2 * this.units, this.units], 1),
-    );
+  private step(input: tf.Tensor, h: tf.Tensor): tf.Tensor {
+    const product = tf.matMul(h as tf.Tensor2D, this.variables[2] as tf.Tensor as tf.Tensor2D);
+    const [ofInput, ofState] = [input, product].map((x) => tf.split(x, [2 * this.units, this.units], 1));
     const [reset, update] = tf.split(tf.sigmoid(tf.add(ofInput[0], ofState[0])), 2, 1);
     const candidate = tf.tanh(tf.add(ofInput[1], tf.mul(reset, ofState[1])));
     return tf.add(candidate, tf.mul(update, tf.sub(h, candidate)));

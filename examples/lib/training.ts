@@ -13,6 +13,15 @@ export function random(seed: number): { uniform: () => number; normal: () => num
   return { uniform, normal };
 }
 
+/** Puts some items into random order, in place. */
+export function shuffle<T extends unknown[] | Int32Array>(items: T, uniform: () => number): T {
+  for (let i = items.length - 1; i > 0; i--) {
+    const j = Math.floor(uniform() * (i + 1));
+    [items[i], items[j]] = [items[j], items[i]];
+  }
+  return items;
+}
+
 /** A variable of normal numbers with standard deviation `scale`. */
 export function normalVariable(shape: number[], scale: number, normal: () => number): tf.Variable {
   const values = Array.from({ length: tf.util.sizeFromShape(shape) }, () => scale * normal());

@@ -1,18 +1,8 @@
 /**
- * Matrix products and convolutions whose gradients run on the kernels that every backend has and has made fast: on wasm tfjs
- * has no gradient of a convolution's filter, and its product with a transposed matrix takes ten times as long as the product.
+ * A convolution whose gradients run on the kernels that every backend has and has made fast: on wasm tfjs has no gradient of a
+ * convolution's filter.
  */
 import * as tf from '@tensorflow/tfjs-core';
-
-/** `x w` for x `[n, p]`, w `[p, q]`, with the gradients `g w^T` and `x^T g`. */
-export const product = tf.customGrad((x, w, save) => {
-  (save as tf.GradSaveFunc)([x as tf.Tensor, w as tf.Tensor]);
-  const gradFunc = (g: tf.Tensor, [x, w]: tf.Tensor[]) => [
-    tf.matMul(g as tf.Tensor2D, tf.transpose(w as tf.Tensor2D)),
-    tf.matMul(tf.transpose(x as tf.Tensor2D), g as tf.Tensor2D),
-  ];
-  return { value: tf.matMul(x as tf.Tensor2D, w as tf.Tensor2D), gradFunc };
-}) as (x: tf.Tensor, w: tf.Tensor) => tf.Tensor2D;
 
 /** One pixel on every side; `pad: 1` means that for square filters only. */
 const border: tf.backend_util.ExplicitPadding = [
