@@ -5,8 +5,9 @@
  * it trains four times as long. The picture lands in out/.
  */
 import { embeddedBackend } from './lib/backend.js';
+import { accuracy } from './lib/classification.js';
 import { digits } from './lib/digits.js';
-import { accuracy, ClassifierTraining, LinearTraining } from './lib/optical_digits.js';
+import { ClassifierTraining, LinearTraining } from './lib/optical_digits.js';
 import { ImageTraining, lorenzImage, setting, type ImageQuality } from './lib/optical_network.js';
 import {
   accuracyPanel,
@@ -107,11 +108,7 @@ const classifier = new ClassifierTraining(seen, { plates: 5, batch });
 const progress = trainingProgress('five plates', steps);
 const each = (i: number, loss: number) => progress.update(i, loss);
 try {
-  minimize(classifier.loss, classifier.network.plates, {
-    iterations: steps,
-    rate: 0.2,
-    each,
-  });
+  minimize(classifier.loss, classifier.network.plates, { iterations: steps, rate: 0.2, each });
 } finally {
   progress.stop();
 }
@@ -119,10 +116,10 @@ const linear = new LinearTraining(seen, { batch });
 minimize(linear.loss, linear.variables, { iterations: steps, rate: 0.01 });
 
 const scores = {
-  optical: accuracy(classifier.detect(heldBack), heldBack),
-  opticalSeen: accuracy(classifier.detect(seen), seen),
-  linear: accuracy(linear.detect(heldBack), heldBack),
-  linearSeen: accuracy(linear.detect(seen), seen),
+  optical: accuracy(classifier.detect(heldBack), heldBack.labels),
+  opticalSeen: accuracy(classifier.detect(seen), seen.labels),
+  linear: accuracy(linear.detect(heldBack), heldBack.labels),
+  linearSeen: accuracy(linear.detect(seen), seen.labels),
 };
 // Lin et al., figure 2, and Mengu et al., abstract: numerical, five phase-only layers of 200 x 200, 55,000 digits seen.
 const published = { squares: 0.9175, softmax: 0.9718 };
@@ -171,7 +168,7 @@ const picture: Figure = {
   rows: [
     [
       imagePanel(target, { title: 'Target', ...large }),
-      imagePanel(flat.image, { title: 'Flat plate', ...large }, 0.001),
+      imagePanel(flat.image, { title: 'Flat plate', ...large }, 0.001), // 4 times the beam's 1 / 64^2
       imagePanel(gerchbergSaxton.image, { title: 'One plate, Gerchberg-Saxton', ...large }),
       imagePanel(five.quality.image, { title: 'Five plates, gradients', ...large }),
     ],

@@ -9,11 +9,36 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { embeddedBackend } from './lib/backend.js';
 import { digits } from './lib/digits.js';
-import { convolve, answer, impulseResponse, kernels, kernelTimes, KernelTraining, relativeDifference } from './lib/physical_convolution.js'; // prettier-ignore
+import {
+  answer,
+  convolve,
+  impulseResponse,
+  kernels,
+  kernelTimes,
+  KernelTraining,
+  relativeDifference,
+} from './lib/physical_convolution.js';
 import { coupledWaves, crystal, crystalParameters } from './lib/physical_light.js';
-import { accuracy, Laboratory, modelError, PhysicalNetwork, train, trainings, type Task } from './lib/physical_network.js'; // prettier-ignore
+import {
+  accuracy,
+  Laboratory,
+  modelError,
+  PhysicalNetwork,
+  softmaxRegression,
+  train,
+  trainings,
+  type Task,
+} from './lib/physical_network.js';
 import { picture, type Result } from './lib/physical_network_figures.js';
-import { circuit, circuitParameters, linearPlate, plate, plateParameters, type Build, type Parameters } from './lib/physical_systems.js'; // prettier-ignore
+import {
+  circuit,
+  circuitParameters,
+  linearPlate,
+  plate,
+  plateParameters,
+  type Build,
+  type Parameters,
+} from './lib/physical_systems.js';
 import { savePlot } from './lib/plot.js';
 import { trainingProgress } from './lib/progress.js';
 import { vowelTask } from './lib/vowels.js';
@@ -43,7 +68,10 @@ console.log(
 console.log(
   `  ${vowels.seen.labels.length} to learn from, ${vowels.heldBack.labels.length} held back; four features, ten words`,
 );
-console.log(`digits: MNIST reduced to 8 x 8, ${tasks.digits.seen.labels.length} to learn from, ${tasks.digits.heldBack.labels.length} held back`); // prettier-ignore
+console.log(
+  `digits: MNIST reduced to 8 x 8, ${tasks.digits.seen.labels.length} to learn from, ` +
+    `${tasks.digits.heldBack.labels.length} held back`,
+);
 console.log(
   `mismatch: every parameter of a system off by ${100 * spread} %; noise: ${noise.drive} in controls and readouts\n`,
 );
@@ -54,7 +82,11 @@ const linear = Object.fromEntries(
 );
 const pairs = full
   ? Object.keys(systems).flatMap((system) => ['digits', 'vowels'].map((task) => [system, task]))
-  : [['plate', 'digits'], ['circuit', 'vowels'], ['crystal', 'vowels']]; // prettier-ignore
+  : [
+      ['plate', 'digits'],
+      ['circuit', 'vowels'],
+      ['crystal', 'vowels'],
+    ];
 const results: Result[] = [];
 for (const [system, task] of pairs)
   for (const seed of full ? [1, 2, 3] : [1]) results.push(experiment(system, task, seed));
@@ -112,32 +144,14 @@ function digitTask(): Task {
   return { features: 64, classes: 10, seen: samples(seen), heldBack: samples(heldBack) };
 }
 
-/** The best that weights alone do, without physics: convex, trained by the same code to the end. */
-function softmaxRegression(task: Task): number {
-  const variables = [tf.zeros([task.features, task.classes]), tf.zeros([task.classes])].map((x) =>
-    tf.variable(x),
-  );
-  const [w, b] = variables as tf.Tensor[];
-  const predict = (x: tf.Tensor) => ({ logits: tf.add(tf.matMul(x as tf.Tensor2D, w as tf.Tensor2D), b) });
-  train(predict, variables, task, { iterations: 600, batch: 64, rate: 0.05, seed: 3 });
-  const result = accuracy(predict, task.heldBack, task.features);
-  tf.dispose(variables);
-  return result;
-}
-
 /** The three trainings of one system, from the same weights, on the same batches. */
 function experiment(system: string, task: string, seed: number): Result {
   const laboratory = new Laboratory(...systems[system], { spread, noise, seed });
   const { features, heldBack } = tasks[task];
-  const result: Result = {
-    system,
-    task,
-    seed,
-    off: modelError(laboratory, 1),
-    believed: 0,
-    used: {} as never,
-    losses: {} as never,
-  };
+  const off = modelError(laboratory, 1);
+  let believed = 0;
+  const used = {} as Result['used'];
+  const allLosses = {} as Result['losses'];
   for (const training of trainings) {
     const network = new PhysicalNetwork(tasks[task], laboratory.model, seed);
     const layer = laboratory.layer(training);
@@ -156,13 +170,13 @@ function experiment(system: string, task: string, seed: number): Result {
       progress.stop();
     }
     const measure = (l: typeof layer) => accuracy((x) => network.run(x, l), heldBack, features);
-    result.used[training] = measure(laboratory.used);
-    if (training === 'in silico') result.believed = measure(laboratory.believed);
-    result.losses[training] = losses;
+    used[training] = measure(laboratory.used);
+    if (training === 'in silico') believed = measure(laboratory.believed);
+    allLosses[training] = losses;
     network.dispose();
   }
   laboratory.dispose();
-  return result;
+  return { system, task, seed, off, believed, used, losses: allLosses };
 }
 
 /** Impulse responses before and after, and a digit scanned line by line by the one that looks for edges. */
@@ -175,6 +189,7 @@ function trainConvolution() {
   const chains = training.chains();
   training.dispose();
   const wanted = kernels.map(({ value }) => kernelTimes.map(value));
+  const closed = chains.map((chain) => kernelTimes.map(impulseResponse(chain)));
   const { heldBack } = digits();
   const five = heldBack.labels.indexOf(5);
   const image = heldBack.images.subarray(five * 28 ** 2, (five + 1) * 28 ** 2);
@@ -190,17 +205,19 @@ function trainConvolution() {
     `                 before      after    and closed form   and closed form's integral     of the target`,
   );
   kernels.forEach(({ name }, i) => {
-    const closed = kernelTimes.map(impulseResponse(chains[i]));
-    const numbers = [[[before[i]], [wanted[i]]], [[closed], [wanted[i]]], [[after[i]], [closed]], [answers[i], exact[i]], [answers[i], ideal[i]]]; // prettier-ignore
-    const widths = [23, 11, 19, 29, 20];
-    const texts = numbers.map(([a, b], j) =>
-      relativeDifference(a, b)
-        .toPrecision(2)
-        .padStart(j === 0 ? 16 : widths[j]),
-    );
+    const texts = [
+      relativeDifference([before[i]], [wanted[i]]).toPrecision(2).padStart(16),
+      relativeDifference([closed[i]], [wanted[i]]).toPrecision(2).padStart(11),
+      relativeDifference([after[i]], [closed[i]]).toPrecision(2).padStart(19),
+      relativeDifference(answers[i], exact[i]).toPrecision(2).padStart(29),
+      relativeDifference(answers[i], ideal[i]).toPrecision(2).padStart(20),
+    ];
     console.log(`  ${name.padEnd(7)}${texts.join('')}`);
   });
-  return { before: before[chosen], after, wanted, closed: chains.map((c) => kernelTimes.map(impulseResponse(c))), rows, answer: answers[chosen], ideal: ideal[chosen] }; // prettier-ignore
+  return {
+    ...{ before: before[chosen], after, wanted, closed },
+    ...{ rows, answer: answers[chosen], ideal: ideal[chosen] },
+  };
 }
 
 function percent(x: number): string {

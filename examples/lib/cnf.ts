@@ -20,7 +20,7 @@ export const coarse = (i: number): Solver => ({
 /** What the flow is judged by. */
 export const fine: Solver = { method: 'dopri5', rtol: 1e-5, atol: 1e-5 };
 
-/** What a solve of one block reads, all in `args`: `products` are `sum_i W_ih U_ih`, taken once for all steps. */
+/** What a solve of one block reads, all in `args`: `products` are `sum_i W_ih U_hi`, taken once for all steps. */
 interface Weights {
   w: tf.Tensor;
   b: tf.Tensor;
@@ -29,24 +29,22 @@ interface Weights {
 }
 
 const matMul = (a: tf.Tensor, b: tf.Tensor) => tf.matMul(a as tf.Tensor2D, b as tf.Tensor2D);
-const timesTransposed = (a: tf.Tensor, b: tf.Tensor) =>
-  tf.matMul(a as tf.Tensor2D, b as tf.Tensor2D, false, true);
 const hidden = (z: tf.Tensor, { w, b }: Weights) => tf.tanh(tf.add(matMul(z, w), b));
 const slopes = (z: tf.Tensor, weights: Weights) => tf.sub(1, tf.square(hidden(z, weights)));
 
-/** `f(z) = tanh(z W + b) U^T`, for z `[n, 2]`, W and U `[2, width]`. */
+/** `f(z) = tanh(z W + b) U`, for z `[n, 2]`, W `[2, width]` and U `[width, 2]`. */
 export const field = (_t: tf.Scalar, z: tf.Tensor, weights: Weights): tf.Tensor =>
-  timesTransposed(hidden(z, weights), weights.u);
+  matMul(hidden(z, weights), weights.u);
 
-/** `tr(df/dz) = sum_h (1 - tanh^2)_h sum_i W_ih U_ih`, `[n]`: as cheap as the field. */
+/** `tr(df/dz) = sum_h (1 - tanh^2)_h sum_i W_ih U_hi`, `[n]`: as cheap as the field. */
 export const trace = (_t: tf.Scalar, z: tf.Tensor, weights: Weights): tf.Tensor =>
-  tf.squeeze(timesTransposed(slopes(z, weights), weights.products), [1]);
+  tf.squeeze(matMul(slopes(z, weights), weights.products), [1]);
 
 /** Hutchinson's estimate of the trace, `e . (df/dz) e` for probes e `[n, 2]`: one product with the Jacobian. */
 export const estimate =
   (probe: tf.Tensor) =>
   (_t: tf.Scalar, z: tf.Tensor, weights: Weights): tf.Tensor => {
-    const product = timesTransposed(tf.mul(slopes(z, weights), matMul(probe, weights.w)), weights.u);
+    const product = matMul(tf.mul(slopes(z, weights), matMul(probe, weights.w)), weights.u);
     return tf.sum(tf.mul(probe, product), 1);
   };
 
@@ -54,15 +52,15 @@ export const estimate =
 export class Flow {
   private readonly blocks: tf.Variable[][];
 
-  constructor({ blocks = 4, width = 32, seed = 1 } = {}) {
-    const { normal, uniform } = random(seed);
-    this.blocks = Array.from({ length: blocks }, () => {
+  constructor({ width = 32 } = {}) {
+    const { normal, uniform } = random(1);
+    this.blocks = Array.from({ length: 4 }, () => {
       // Units look in all directions, and are steep where the data are.
       const angles = Array.from({ length: width }, () => 2 * Math.PI * uniform());
       const rows = [Math.cos, Math.sin].map((f) => angles.map((angle) => 4 * f(angle)));
       const offsets = angles.map(() => 12 * (uniform() - 0.5));
       const variable = (values: number[] | number[][]) => tf.tidy(() => tf.variable(tf.tensor(values)));
-      return [variable(rows), variable(offsets), normalVariable([2, width], 1 / Math.sqrt(width), normal)];
+      return [variable(rows), variable(offsets), normalVariable([width, 2], 1 / Math.sqrt(width), normal)];
     });
   }
 
@@ -72,7 +70,7 @@ export class Flow {
 
   weights(block: number): Weights {
     const [w, b, u] = this.blocks[block] as tf.Tensor[];
-    return { w, b, u, products: tf.sum(tf.mul(w, u), 0, true) };
+    return { w, b, u, products: tf.sum(tf.mul(tf.transpose(w), u), 1, true) };
   }
 
   /** Where the flow carries `z` `[n, 2]` from one time to another, and the integral of the trace on the way, `[n]`. */
@@ -120,9 +118,9 @@ export const signs = (n: number, uniform: () => number): tf.Tensor =>
 export function lossOfBatches(
   flow: Flow,
   draw: () => number[][],
-  { hutchinson = false, seed = 1 } = {},
+  hutchinson = false,
 ): (i: number) => tf.Tensor {
-  const { uniform } = random(seed);
+  const { uniform } = random(1);
   return (i) => {
     const x = tf.tensor2d(draw());
     const probe = hutchinson ? signs(x.shape[0], uniform) : undefined;
@@ -134,14 +132,8 @@ export function lossOfBatches(
 export const logDensities = (flow: Flow, points: number[][], solver: Solver = fine, t = 1): Float32Array =>
   tf.tidy(() => flow.logDensity(tf.tensor2d(points), { solver, t }).dataSync().slice() as Float32Array);
 
-export const carried = (
-  flow: Flow,
-  points: number[][],
-  from: number,
-  to: number,
-  solver = fine,
-): number[][] =>
-  tf.tidy(() => flow.transport(tf.tensor2d(points), from, to, solver).z.arraySync() as number[][]);
+export const carried = (flow: Flow, points: number[][], from: number, to: number): number[][] =>
+  tf.tidy(() => flow.transport(tf.tensor2d(points), from, to, fine).z.arraySync() as number[][]);
 
 /** How far points come back from where they were, at most, after the way to `t = 0` and again to 1. */
 export function roundTrip(flow: Flow, points: number[][]): number {

@@ -1,7 +1,8 @@
 /** The pictures of the flow between a normal distribution and two circles. */
 import * as Plot from '@observablehq/plot';
-import { animatedPng, png, type Frame } from './apng.js';
+import { animatedPng, type Frame } from './apng.js';
 import { carried, lattice, logDensities, type Flow, type Solver } from './cnf.js';
+import { pixels, type Colour } from './pixels.js';
 import { colors, type Figure, type Panel } from './plot.js';
 import { meanLogDensity, radialDensity } from './two_circles.js';
 
@@ -28,9 +29,9 @@ export function snapshots(flow: Flow, normals: number[][], half: number): Snapsh
 const shades = 40;
 const scale = Plot.scale({ color: { type: 'linear', scheme: 'magma', domain: [0, 1] } })!;
 const rgb = (color: string) =>
-  color.startsWith('#')
+  (color.startsWith('#')
     ? [1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16))
-    : color.match(/\d+/g)!.map(Number);
+    : color.match(/\d+/g)!.map(Number)) as unknown as Colour;
 const palette = [
   ...Array.from({ length: shades }, (_, i) => rgb(String(scale.apply(i / (shades - 1))))),
   ...['#ffffff', colors.sky, colors.orange].map(rgb),
@@ -72,14 +73,8 @@ export function animation(frames: Snapshot[], half: number, size = 280): Buffer 
     snapshot.samples.forEach(([x, y], i) => {
       const [column, row] = [x, -y].map((v) => Math.round(((v / half + 1) / 2) * (size - 1)));
       if (column < 0 || row < 0 || column > size - 2 || row > size - 2) return;
-      for (const [dx, dy] of [
-        [0, 0],
-        [0, 1],
-        [1, 0],
-        [1, 1],
-      ])
-        // prettier-ignore
-        page[(row + dy) * width + size + gap + column + dx] = start[i];
+      const at = row * width + size + gap + column;
+      for (const corner of [0, 1, width, width + 1]) page[at + corner] = start[i];
     });
     return page;
   });
@@ -92,9 +87,9 @@ const margins = { marginLeft: 56, marginBottom: 42, marginTop: 26, marginRight: 
 
 function densityPanel(snapshot: Snapshot, half: number): Panel {
   const size = 200;
-  const pixels = new Uint8Array(size * size);
-  drawDensity(snapshot, size, (x, y, color) => (pixels[y * size + x] = color));
-  const image = png(pixels, { width: size, height: size, palette }).toString('base64');
+  const image = new Uint8Array(size * size);
+  drawDensity(snapshot, size, (x, y, color) => (image[y * size + x] = color));
+  const src = pixels(image, size, (index) => palette[index], 1);
   const [width, marginLeft, marginTop] = [212, 6, 6];
   return {
     ...{ width, height: width, marginLeft, marginTop, marginRight: 6, marginBottom: 6 },
@@ -102,7 +97,7 @@ function densityPanel(snapshot: Snapshot, half: number): Panel {
     x: { domain: [-half, half], axis: null },
     y: { domain: [-half, half], axis: null },
     marks: [
-      Plot.image([{ src: `data:image/png;base64,${image}` }], {
+      Plot.image([{ src }], {
         ...{
           src: 'src',
           x: 0,

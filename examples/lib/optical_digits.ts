@@ -4,10 +4,11 @@
  * Mengu et al., https://doi.org/10.1109/JSTQE.2019.2921376: a softmax of the detectors' signals.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { crossEntropy } from './classification.js';
 import type { Digits } from './digits.js';
 import { intensity } from './optics.js';
 import { DiffractiveNetwork } from './optical_network.js';
-import { normalVariable, random } from './training.js';
+import { random } from './training.js';
 
 /** Squares of the output plane, in rows of 3, 4 and 3 as in the paper: [left, top] of digits 0 to 9, and their edge. */
 export function detectors(size: number): { edge: number; corners: [number, number][] } {
@@ -21,13 +22,16 @@ export function detectors(size: number): { edge: number; corners: [number, numbe
   return { edge, corners };
 }
 
+/** What the shares, numbers from 0 to 1, are multiplied by: a softmax of them alone could never be sure. */
+const sharpness = 25;
+
 export interface ClassifierOptions {
   plates?: number;
   batch?: number;
-  seed?: number;
-  /** What the shares are multiplied by before the softmax. */
-  sharpness?: number;
 }
+
+/** Seed of the order of the digits: the classifiers compared see the same batches. */
+const seed = 1;
 
 /** Plates that send the light of a digit to its detector; dispose it. */
 export class ClassifierTraining {
@@ -38,9 +42,8 @@ export class ClassifierTraining {
 
   constructor(
     private readonly data: Digits,
-    private readonly options: ClassifierOptions = {},
+    { plates = 5, batch = 32 }: ClassifierOptions = {},
   ) {
-    const { plates = 5, batch = 64, seed = 1 } = options;
     const { size } = data;
     this.network = new DiffractiveNetwork(size, plates);
     const { edge, corners } = detectors(size);
@@ -52,7 +55,7 @@ export class ClassifierTraining {
     });
     this.masks = tf.tensor2d(masks, [2 * size * size, 10]);
     this.inputs = this.arriving(data);
-    this.next = shuffledBatches(data.count, batch, seed);
+    this.next = shuffledBatches(data.count, batch);
   }
 
   /** The fields on the first plate, which do not depend on what is learned: digits are the amplitude, a distance before it. */
@@ -81,8 +84,7 @@ export class ClassifierTraining {
   readonly loss = (i: number): tf.Tensor => {
     const chosen = this.next(i);
     const u = tf.gather(this.inputs, tf.tensor1d(chosen, 'int32'));
-    const logits = tf.mul(this.options.sharpness ?? 25, this.shares(u)) as tf.Tensor2D;
-    return crossEntropy(logits, this.data.labels, chosen);
+    return crossEntropy(tf.mul(sharpness, this.shares(u)), labelsOf(this.data, chosen));
   };
 
   /** The shares of each digit, ten numbers after ten. */
@@ -123,12 +125,11 @@ export class LinearTraining {
 
   constructor(
     private readonly data: Digits,
-    { batch = 64, seed = 1 } = {},
+    { batch = 32 } = {},
   ) {
-    const { normal } = random(seed);
     this.inputs = tf.tensor2d(data.images, [data.count, data.size ** 2]);
-    this.variables = [normalVariable([data.size ** 2, 10], 0, normal), normalVariable([10], 0, normal)];
-    this.next = shuffledBatches(data.count, batch, seed);
+    this.variables = [[data.size ** 2, 10], [10]].map((shape) => tf.tidy(() => tf.variable(tf.zeros(shape))));
+    this.next = shuffledBatches(data.count, batch);
   }
 
   private logits(x: tf.Tensor2D): tf.Tensor2D {
@@ -139,7 +140,7 @@ export class LinearTraining {
   readonly loss = (i: number): tf.Tensor => {
     const chosen = this.next(i);
     const x = tf.gather(this.inputs, tf.tensor1d(chosen, 'int32'));
-    return crossEntropy(this.logits(x), this.data.labels, chosen);
+    return crossEntropy(this.logits(x), labelsOf(this.data, chosen));
   };
 
   detect(data: Digits): Float32Array {
@@ -154,19 +155,10 @@ export class LinearTraining {
   }
 }
 
-function crossEntropy(logits: tf.Tensor2D, labels: Uint8Array, chosen: Int32Array): tf.Tensor {
-  const wanted = tf.oneHot(
-    tf.tensor1d(
-      Int32Array.from(chosen, (i) => labels[i]),
-      'int32',
-    ),
-    10,
-  );
-  return tf.neg(tf.mean(tf.sum(tf.mul(wanted, tf.logSoftmax(logits)), 1)));
-}
+const labelsOf = ({ labels }: Digits, chosen: Int32Array) => chosen.map((i) => labels[i]);
 
 /** Every sample once in each pass, in a new order, and what is left over of a pass not at all. */
-export function shuffledBatches(count: number, batch: number, seed: number): (i: number) => Int32Array {
+function shuffledBatches(count: number, batch: number): (i: number) => Int32Array {
   const { uniform } = random(seed);
   const order = Int32Array.from({ length: count }, (_, i) => i);
   const perPass = Math.floor(count / batch);
@@ -178,14 +170,4 @@ export function shuffledBatches(count: number, batch: number, seed: number): (i:
       }
     return order.slice((i % perPass) * batch, ((i % perPass) + 1) * batch);
   };
-}
-
-/** Part of the digits whose largest score is that of their label. */
-export function accuracy(scores: Float32Array, { labels, count }: Digits): number {
-  let right = 0;
-  labels.forEach((label, i) => {
-    const row = scores.subarray(10 * i, 10 * i + 10);
-    if (row.indexOf(Math.max(...row)) === label) right++;
-  });
-  return right / count;
 }

@@ -99,7 +99,7 @@ export class ImageTraining {
 
   /**
    * Gerchberg & Saxton, Optik 35, 237 (1972), for one plate: the amplitude asked for is put in the place of the one that
-   * arrived, the field goes back, and of what comes back the phase is kept. `each` sees the quality before a round.
+   * arrived, the field goes back, and of what comes back the phase is kept. `each` sees the error before a round.
    */
   gerchbergSaxton(rounds: number, each?: (round: number, error: number) => void): void {
     const { space, plates } = this.network;

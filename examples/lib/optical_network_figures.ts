@@ -88,7 +88,6 @@ export interface Curve {
   name: string;
   errors: number[];
   stroke: string;
-  dash?: string;
 }
 
 export function errorPanel(curves: Curve[], width: number): Panel {
@@ -102,11 +101,11 @@ export function errorPanel(curves: Curve[], width: number): Panel {
     marks: [
       Plot.gridY(decades),
       Plot.axisY(decades, { tickFormat: (x: number) => `1e${Math.round(Math.log10(x))}` }),
-      ...curves.flatMap(({ name, errors, stroke, dash }) => {
+      ...curves.flatMap(({ name, errors, stroke }) => {
         const points = errors.map((error, i) => ({ i: i + 1, error }));
         const at = { x: 'i', y: 'error' } as const;
         return [
-          Plot.line(points, { ...at, stroke, strokeWidth: 2, strokeDasharray: dash }),
+          Plot.line(points, { ...at, stroke, strokeWidth: 2 }),
           Plot.text(points.slice(-1), { ...at, text: () => name, dx: 5, textAnchor: 'start', fill: stroke }),
         ];
       }),
@@ -114,7 +113,7 @@ export function errorPanel(curves: Curve[], width: number): Panel {
   };
 }
 
-export interface Bar {
+interface Bar {
   name: string;
   /** Per cent. */
   value: number;

@@ -39,7 +39,7 @@ export function field(size: number, value: (x: number, y: number) => readonly [n
 export const intensity = (u: tf.Tensor4D): tf.Tensor3D => tf.sum(tf.square(u), 2);
 
 /** i u: a product of matrices too, since on wasm `tf.reverse` and `tf.concat` take longer. */
-export function quarterTurn(u: tf.Tensor4D): tf.Tensor4D {
+function quarterTurn(u: tf.Tensor4D): tf.Tensor4D {
   const width = u.shape[3];
   const matrix = new Float32Array(4 * width * width);
   for (let x = 0; x < width; x++) {
@@ -81,7 +81,7 @@ export function turn(u: tf.Tensor4D, phase: tf.Tensor2D): tf.Tensor4D {
  * The real matrix [2 N, 2 M] that multiplies rows (real parts, imaginary parts) by `exp(sign 2 pi i x f / max(N, M)) /
  * sqrt(max(N, M))`: the unitary discrete Fourier transform of rows of N of M points, or its inverse cut to M of N.
  */
-export function fourierMatrix(from: number, to: number, sign: 1 | -1): Float32Array {
+function fourierMatrix(from: number, to: number, sign: 1 | -1): Float32Array {
   const period = Math.max(from, to);
   const matrix = new Float32Array(4 * from * to);
   for (let x = 0; x < from; x++)
@@ -153,10 +153,10 @@ export class Propagation {
   /** The same by ops with gradients of their own. */
   byOps(u: tf.Tensor4D, conjugate = false): tf.Tensor4D {
     const [re, im] = this.kernel;
-    const spectrum = rows(turned(rows(u, this.transform)), this.transform); // [batch, fx, 2, fy]
+    const spectrum = rows(transposed(rows(u, this.transform)), this.transform); // [batch, fx, 2, fy]
     const [inPhase, turnedOn] = [tf.mul(spectrum, re), tf.mul(quarterTurn(spectrum), im)];
     const moved = (conjugate ? tf.sub(inPhase, turnedOn) : tf.add(inPhase, turnedOn)) as tf.Tensor4D;
-    return rows(turned(rows(moved, this.inverse)), this.inverse);
+    return rows(transposed(rows(moved, this.inverse)), this.inverse);
   }
 
   dispose(): void {
@@ -171,7 +171,7 @@ function rows(u: tf.Tensor4D, matrix: tf.Tensor2D): tf.Tensor4D {
   return tf.reshape(product, [batch, height, 2, matrix.shape[1] / 2]);
 }
 
-const turned = (u: tf.Tensor4D): tf.Tensor4D => tf.transpose(u, [0, 3, 2, 1]);
+const transposed = (u: tf.Tensor4D): tf.Tensor4D => tf.transpose(u, [0, 3, 2, 1]);
 
 /**
  * `dA/dz = i kz A` from A = 1, one equation for each component of the angular spectrum, solved on plain numbers: [re, im] at
@@ -201,8 +201,8 @@ export function spectrumByOdeint(
   return {
     solved: numbers.map((_, i): [number, number] => [end[i], end[n + i]]),
     exact: numbers.map(([k, kappa]): [number, number] => {
-      const size = Math.exp(-kappa * distance);
-      return [size * Math.cos(k * distance), size * Math.sin(k * distance)];
+      const left = Math.exp(-kappa * distance);
+      return [left * Math.cos(k * distance), left * Math.sin(k * distance)];
     }),
   };
 }

@@ -168,13 +168,15 @@ export function answer({ k, c, g }: Chain, inputs: number[][], step: number, tai
   });
 }
 
-/** The same by the integral: `y(t) = int h(t - s) f(s) ds`, by Simpson's rule on `fine` pieces of each interval. */
+/** Pieces of an interval for Simpson's rule; even. */
+const fine = 8;
+
+/** The same by the integral: `y(t) = int h(t - s) f(s) ds`. */
 export function convolve(
   h: (t: number) => number,
   inputs: number[][],
   step: number,
   tail: number,
-  fine = 8,
 ): number[][] {
   const length = inputs[0].length + tail;
   const weights = Array.from({ length: fine + 1 }, (_, i) =>

@@ -4,6 +4,7 @@
  * backward pass differentiates the model where the system really was.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import * as classification from './classification.js';
 import type { Build, Parameters, PhysicalSystem } from './physical_systems.js';
 import { minimize, normalVariable, random } from './training.js';
 
@@ -28,7 +29,7 @@ export const physicsAware =
   };
 
 /** The system that is built is not quite the one that was meant: each parameter is off by a factor `1 + spread * normal`. */
-export function builtWith<P extends Parameters>(meant: P, spread: number, seed: number): P {
+function builtWith<P extends Parameters>(meant: P, spread: number, seed: number): P {
   const { normal } = random(seed);
   const off = (x: number) => x * (1 + spread * normal());
   const entries = Object.entries(meant).map(([name, x]) => [
@@ -116,11 +117,14 @@ export interface TrainingOptions {
   each?: (iteration: number, loss: number) => void;
 }
 
+/** From features to logits, and the controls that were asked for, if any were. */
+type Predict = (x: tf.Tensor) => { logits: tf.Tensor; controls?: tf.Tensor };
+
 /** Cross-entropy by Adam on random batches, all trainings alike. */
 export function train(
-  predict: (x: tf.Tensor) => { logits: tf.Tensor; controls?: tf.Tensor },
+  predict: Predict,
   variables: tf.Variable[],
-  { features, classes, seen }: Task,
+  { features, seen }: Task,
   { batch, seed, ...options }: TrainingOptions,
 ): void {
   const { uniform } = random(seed);
@@ -128,15 +132,11 @@ export function train(
   const loss = () => {
     const chosen = Array.from({ length: batch }, () => Math.floor(count * uniform()));
     const x = tf.tensor2d(gatherRows(seen.x, chosen, features), [batch, features]);
-    const labels = tf.oneHot(
-      tf.tensor1d(
-        chosen.map((i) => seen.labels[i]),
-        'int32',
-      ),
-      classes,
-    );
     const { logits, controls } = predict(x);
-    const entropy = tf.neg(tf.mean(tf.sum(tf.mul(tf.logSoftmax(logits), tf.cast(labels, 'float32')), 1)));
+    const entropy = classification.crossEntropy(
+      logits,
+      chosen.map((i) => seen.labels[i]),
+    );
     if (controls === undefined) return entropy;
     return tf.add(entropy, tf.mean(tf.square(tf.relu(tf.sub(tf.abs(controls), limit)))));
   };
@@ -149,22 +149,33 @@ function gatherRows(x: Float32Array, rows: number[], width: number): Float32Arra
   return chosen;
 }
 
-/** Part of the samples that gets the largest logit in the right place. */
-export function accuracy(
-  predict: (x: tf.Tensor) => { logits: tf.Tensor },
-  { x, labels }: Samples,
-  features: number,
-): number {
-  const guesses = tf.tidy(() =>
-    tf.argMax(predict(tf.tensor2d(x, [labels.length, features])).logits, 1).dataSync(),
+/** Part of the samples that a network puts in their class. */
+export function accuracy(predict: Predict, { x, labels }: Samples, features: number): number {
+  const scores = tf.tidy(
+    () => predict(tf.tensor2d(x, [labels.length, features])).logits.dataSync() as Float32Array,
   );
-  return labels.reduce((sum, label, i) => sum + (label === guesses[i] ? 1 : 0), 0) / labels.length;
+  return classification.accuracy(scores, labels);
+}
+
+/** The accuracy of the best that weights alone do, without physics: convex, and more iterations do not help. */
+export function softmaxRegression(task: Task, iterations = 4000): number {
+  const { features, classes, heldBack } = task;
+  const variables = [[features, classes], [classes]].map((shape) =>
+    tf.tidy(() => tf.variable(tf.zeros(shape))),
+  );
+  const [w, b] = variables as tf.Tensor[];
+  const predict = (x: tf.Tensor) => ({ logits: tf.add(tf.matMul(x as tf.Tensor2D, w as tf.Tensor2D), b) });
+  train(predict, variables, task, { iterations, batch: 64, rate: 0.05, seed: 3 });
+  const result = accuracy(predict, heldBack, features);
+  tf.dispose(variables);
+  return result;
 }
 
 /** The meant system and the one that was built, and layers made of them. */
 export class Laboratory<P extends Parameters> {
   readonly model: PhysicalSystem;
   readonly real: PhysicalSystem;
+  private readonly noise: Noise;
   private readonly normal: () => number;
 
   constructor(
@@ -177,8 +188,6 @@ export class Laboratory<P extends Parameters> {
     this.normal = random(seed + 1).normal;
     this.noise = noise;
   }
-
-  private readonly noise: Noise;
 
   /** What runs when the network is used: the real system, with noise. */
   get used(): Layer {
@@ -213,9 +222,9 @@ export function modelError(
 ): number {
   const { normal } = random(seed);
   const { controls, rest } = model;
-  const random200 = Array.from({ length: 200 * controls }, () => rest + 0.5 * normal());
+  const values = Array.from({ length: 200 * controls }, () => rest + 0.5 * normal());
   return tf.tidy(() => {
-    const u = tf.tensor2d(random200, [200, controls]);
+    const u = tf.tensor2d(values, [200, controls]);
     const [meant, built] = [model.run(u), real.run(u)];
     const spread = tf.sub(meant, tf.mean(meant, 0, true));
     const ratio = tf.div(tf.mean(tf.squaredDifference(meant, built)), tf.mean(tf.square(spread)));

@@ -18,7 +18,7 @@ export interface Result {
   losses: Record<Training, number[]>;
 }
 
-export interface Convolution {
+interface Convolution {
   before: number[];
   after: number[][];
   wanted: number[][];
@@ -28,7 +28,7 @@ export interface Convolution {
   ideal: number[][];
 }
 
-export interface Findings {
+interface Findings {
   results: Result[];
   /** Accuracy of softmax regression on each task. */
   linear: Record<string, number>;
@@ -148,7 +148,7 @@ function imagePanel(title: string, rows: number[][], symmetric: boolean): Panel 
   const cells = rows.flatMap((row, y) => row.map((value, x) => ({ x, y, value })));
   const most = Math.max(...cells.map(({ value }) => Math.abs(value)));
   return {
-    ...{ width: 190, height: 250, marginLeft: 10, marginRight: 10, marginTop: 26, marginBottom: 20, title },
+    ...{ width: 190, height: 216, marginLeft: 10, marginRight: 10, marginTop: 26, marginBottom: 20, title },
     x: { axis: null, domain: [0, 28] },
     y: { axis: null, domain: [28, 0] },
     color: symmetric
@@ -175,7 +175,7 @@ export function picture(findings: Findings): Figure {
   return {
     title: 'A plate, a circuit and a crystal that classify',
     subtitle:
-      'two passes through a system with weights before each: gradients of a model that is off, taken where the system really was,\n' +
+      'Two passes through a system with weights before each: gradients of a model that is off, taken where the system really was,\n' +
       'train it almost as well as its own gradients would',
     legend: [
       { label: 'trained on the model alone', color: red, mark: 'area' },

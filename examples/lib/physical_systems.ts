@@ -32,7 +32,7 @@ const matrix = (rows: number, columns: number, value: (i: number, j: number) => 
   );
 
 /** Amplifiers and modulators give no more than this. */
-export const saturation = 2;
+const saturation = 2;
 /** Controls as they arrive. */
 export const amplified = (u: tf.Tensor): tf.Tensor => tf.clipByValue(u, -saturation, saturation);
 
@@ -78,7 +78,7 @@ export interface PlateParameters extends Parameters {
   aspect: number;
   /** Part of the critical damping. */
   zeta: number;
-  /** Stretching of the middle plane at unit deflection. */
+  /** What stretching of the middle plane adds to the stiffness of mode (1, 1) at unit deflection. */
   stretch: number;
   /** Gain of each actuator. */
   gains: number[];
@@ -106,14 +106,14 @@ const plateEigenvalue = ([m, n]: number[], aspect: number) =>
   (m ** 2 + (n * aspect) ** 2) / (1 + aspect ** 2);
 
 /** Angular frequencies of a simply supported thin plate (Kirchhoff), that of mode (1, 1) being 1. */
-export const plateFrequencies = ({ aspect, factors }: PlateParameters): number[] =>
+const plateFrequencies = ({ aspect, factors }: PlateParameters): number[] =>
   plateModes.map((mode, i) => factors[i] * plateEigenvalue(mode, aspect));
 
 /**
  * Modes of a simply supported rectangular plate whose deflection stretches it (Berger, J. Appl. Mech. 22, 465 (1955)):
  * `q_i'' + 2 zeta w_i q_i' + w_i^2 q_i + stretch l_i q_i sum_j l_j q_j^2 = F_i(t)`, with `l` the eigenvalues of minus the
- * Laplacian and `w_i = l_i`. Actuators at points push with 4 tones each; pickups at others measure the deflection.
- * Without `stretch` the modes are damped oscillators. Time: 1 / w_1; deflection: that at which stretching is 1 / stretch.
+ * Laplacian and `w_i = factors_i l_i`. Actuators at points push with 4 tones each; pickups at others measure the deflection.
+ * Without `stretch` the modes are damped oscillators. The unit of time is 1 / w_1; a unit of q_1 adds `stretch` to its w_1^2 of 1.
  */
 export const plate = (parameters: PlateParameters, steps = 12): PhysicalSystem => {
   const n = plateModes.length;
@@ -204,8 +204,8 @@ export const circuitParameters: CircuitParameters = {
 /**
  * A ring of tanks, each a capacitor and a coil, with a pair of bipolar transistors from each to the next: the current of such
  * a pair is `I tanh(V / 2 V_T)`. With V in units of `2 V_T` (52 mV), I of that over `sqrt(L / C)`, and time of `sqrt(L C)`,
- * `V_j' = I_j - conductance V_j + currents_j tanh(V_{j-1}) - tanh(V_j)`, `I_j' = -w_j^2 V_j - resistance I_j + u_j(t)`.
- * The second tanh is a pair that loads its own tank. Two tones per tank drive the coils; the voltages are read out.
+ * `V_j' = I_j - conductance V_j + currents_j tanh(V_{j-1}) - tanh(V_j)`, `I_j' = -w_j^2 V_j - resistance I_j + 2 gains_j u_j(t)`.
+ * The second tanh is a pair that loads its own tank. u_j are two tones that drive the coils; the voltages are read out.
  */
 export const circuit: Build<CircuitParameters> = (parameters) => {
   const { resonances: w, conductance, resistance, currents, gains } = parameters;

@@ -1,5 +1,6 @@
 /** Numbers on a grid as a picture in a data URI, which an SVG can hold: thousands of rectangles would make it large. */
 import { deflateSync } from 'node:zlib';
+import { bytes, chunk, signature } from './png.js';
 
 /** Red, green and blue from 0 to 255. */
 export type Colour = readonly [number, number, number];
@@ -18,13 +19,10 @@ export function pixels(
       const [r, g, b] = color(values[Math.floor(y / zoom) * width + Math.floor(x / zoom)]);
       raw.set([r, g, b], y * (3 * columns + 1) + 1 + 3 * x);
     }
-  const header = Buffer.alloc(13);
-  header.writeUInt32BE(columns, 0);
-  header.writeUInt32BE(rows, 4);
-  header.set([8, 2, 0, 0, 0], 8); // 8 bits, red green blue
-  const chunks = [chunk('IHDR', header), chunk('IDAT', deflateSync(raw, { level: 9 })), chunk('IEND')];
-  const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
-  return `data:image/png;base64,${Buffer.concat([signature, ...chunks]).toString('base64')}`;
+  // 8 bits each of red, green and blue
+  const header = chunk('IHDR', bytes(columns, rows), [8, 2, 0, 0, 0]);
+  const image = [signature, header, chunk('IDAT', deflateSync(raw, { level: 9 })), chunk('IEND')];
+  return `data:image/png;base64,${Buffer.concat(image).toString('base64')}`;
 }
 
 /** Colours at equal distances from 0 to 1, and between them a straight line. */
@@ -35,23 +33,4 @@ export function ramp(stops: readonly Colour[]): (value: number) => Colour {
     const mix = (j: number) => Math.round(stops[i][j] + (at - i) * (stops[i + 1][j] - stops[i][j]));
     return [mix(0), mix(1), mix(2)];
   };
-}
-
-function chunk(type: string, data: Buffer = Buffer.alloc(0)): Buffer {
-  const body = Buffer.concat([Buffer.from(type, 'latin1'), data]);
-  const frame = Buffer.alloc(body.length + 8);
-  frame.writeUInt32BE(data.length, 0);
-  body.copy(frame, 4);
-  frame.writeUInt32BE(crc32(body), body.length + 4);
-  return frame;
-}
-
-/** The checksum of PNG, bit by bit: https://www.w3.org/TR/png-3/#5CRC-algorithm. */
-function crc32(data: Buffer): number {
-  let crc = 0xffffffff;
-  for (const byte of data) {
-    crc ^= byte;
-    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1;
-  }
-  return (crc ^ 0xffffffff) >>> 0;
 }

@@ -2,7 +2,7 @@
  * Ten American vowels by the frequencies of the voice and of its first three formants. Single measurements are not here: samples
  * are drawn from normal distributions of the log frequencies, one for each vowel and kind of speaker, whose means and
  * covariances are those of Peterson & Barney, https://doi.org/10.1121/1.1906875 (test/reference/vowels.py).
- * What is drawn from known distributions has a best classifier, in closed form: no network can do better.
+ * What is drawn from known distributions has a best classifier, in closed form: on average no network can do better.
  */
 import { readFileSync } from 'node:fs';
 import type { Samples, Task } from './physical_network.js';
