@@ -4,7 +4,10 @@ import * as tf from '@tensorflow/tfjs-core';
 /** A state of plain numbers. */
 export type Numbers = readonly number[] | Float64Array;
 
-/** Random numbers that are the same on every machine: Park and Miller's generator, and Box and Muller's normals. */
+/**
+ * Random numbers that are the same on every machine: Park and Miller's generator, and Box and Muller's normals. The streams
+ * of two seeds are multiples of each other, modulo 1: what must be independent comes from one stream.
+ */
 export function random(seed: number): { uniform: () => number; normal: () => number } {
   let x = seed + 1;
   const uniform = () => (x = (48271 * x) % (2 ** 31 - 1)) / (2 ** 31 - 1);
