@@ -41,7 +41,8 @@ import { checkLoss } from './value_and_grad.js';
  * @param solve Returns `phi*`, a tree of tensors; it is not recorded. Its errors are the caller's.
  * @returns A tree like that of `solve`, as tensors of the caller.
  * @throws `InvalidArgumentError` for empty trees, and an inner loss that is no scalar.
- * @throws `MissingGradientError` on the way back: where `phi*` is no minimum.
+ * @throws `MissingGradientError` on the way back: where `phi*` is no minimum. It warns where the Hessian is too badly
+ * conditioned for float32.
  */
 export function implicitMinimum<Theta, Phi>(
   inner: (phi: Updated<Phi>, theta: Theta) => Tensor,

@@ -2,6 +2,7 @@ import { clone, mul, neg, sum, tensor1d, tidy, type Tensor } from '@tensorflow/t
 import { MissingGradientError } from '../src/core/errors.js';
 import { gradientOrForgotten, isTapeActive, withFreshTape, withGradient } from '../src/core/tape.js';
 import { conjugateGradient, type ConjugateGradientOptions } from './conjugate_gradient.js';
+import { warnOnce } from '../src/core/warn.js';
 import { gradientsTo, taped } from './value_and_grad.js';
 
 /** An inner problem `min over phi of G(phi, theta)`. */
@@ -98,6 +99,11 @@ const slopeOf = (problem: InnerProblem, phi: Tensor): Tensor => gradientsTo(prob
 
 const dot = (a: Tensor, b: Tensor): Tensor => sum(mul(a, b));
 
+const notConverged = (residual: number): string =>
+  `the conjugate gradients of an implicit gradient leave ${(100 * residual).toPrecision(2)} % of their residual: the inner ` +
+  'Hessian is too badly conditioned for float32, and the gradient is not to be trusted. Scale the parameters, or add a ' +
+  'proximal term (imaml with lambda > 0).';
+
 /* `H^-1 b` by products with H, while the tape knows how the slope was made. */
 function solved(slope: Tensor, phi: Tensor, b: Tensor, options: ConjugateGradientOptions): Tensor {
   const product = (v: Float64Array): Float64Array =>
@@ -105,7 +111,12 @@ function solved(slope: Tensor, phi: Tensor, b: Tensor, options: ConjugateGradien
       tidy(() => gradientsTo(dot(slope, tensor1d(Float32Array.from(v))), [phi])[0].dataSync()),
     );
   const solution = conjugateGradient(product, Float64Array.from(b.dataSync()), options);
-  if (solution) return tensor1d(Float32Array.from(solution));
+  if (solution) {
+    // With maxIterations the caller has chosen to stop early.
+    if (options.maxIterations === undefined && solution.residual > 0.01)
+      warnOnce('implicit gradient', notConverged(solution.residual));
+    return tensor1d(Float32Array.from(solution.x));
+  }
   throw new MissingGradientError(
     'the inner loss has no positive curvature in some direction: what solve returned is no minimum, or not the only ' +
       'one nearby. Add a proximal term (imaml with lambda > 0).',

@@ -237,6 +237,43 @@ function testsOfSecondImplicitDerivatives(): void {
   });
 }
 
+describe('an implicit gradient of an ill-conditioned problem', () => {
+  /* G = |sqrt(h) Q (p - theta)|^2 / 2 with h from 1 to c and Q a reflection: p = theta. */
+  const gradient = (c: number, options = {}) => {
+    const n = 30;
+    const h = Array.from({ length: n }, (_, i) => c ** (i / (n - 1)));
+    const reflected = (x: tf.Tensor) => tf.sub(x, tf.mul(2 / n, tf.sum(x)));
+    const inner = (p: tf.Tensor, theta: tf.Tensor) =>
+      tf.div(tf.sum(tf.mul(h, tf.square(reflected(tf.sub(p, theta))))), 2);
+    const outer = (theta: tf.Tensor) =>
+      tf.sum(tf.mul(implicitMinimum(inner, theta, tf.clone, options), tf.range(1, n + 1)));
+    return tf.tidy(() =>
+      Array.from(
+        tf
+          .grad(outer)(tf.zeros([n]))
+          .dataSync(),
+      ),
+    );
+  };
+
+  it('warns where conjugate gradients do not get there, unless they were to stop early', () => {
+    const { warn } = console;
+    const said: string[] = [];
+    console.warn = (message: string) => void said.push(message);
+    try {
+      gradient(1e3).forEach((x, i) => expect(x).to.be.closeTo(i + 1, 1e-2));
+      gradient(1e6, { maxIterations: 3 });
+      expect(said).to.deep.equal([]);
+      gradient(1e6);
+      gradient(1e6);
+    } finally {
+      console.warn = warn;
+    }
+    expect(said).to.have.length(1);
+    expect(said[0]).to.match(/leave .* % of their residual.*proximal term/);
+  });
+});
+
 describe('meta-learning', () => {
   onBackends(backendNames, () =>
     describe('second derivatives of implicit minima', testsOfSecondImplicitDerivatives),
