@@ -50,7 +50,7 @@ function* batches(seed: number): Generator<Batch, never> {
 }
 
 const model = new LatentOde();
-const iterations = 400 * longer;
+const iterations = 700 * longer;
 const elbos: { iteration: number; elbo: number }[] = [];
 const { normal } = random(4);
 const drawn = batches(3);
@@ -68,7 +68,7 @@ train('Latent ODE', iterations, 0.02, model.variables, (i) => {
 const baseline = new NextObservation();
 const again = batches(3);
 // As much time as the Latent ODE has.
-train('gated recurrent unit', 300 * longer, 0.02, baseline.variables, () => {
+train('gated recurrent unit', 500 * longer, 0.02, baseline.variables, () => {
   const batch = again.next().value;
   return tf.div(tf.neg(baseline.logLikelihood(batch)), batch.count - 1);
 });
