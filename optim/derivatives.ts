@@ -66,6 +66,11 @@ export function jacobian(f: (x: Tensor) => Tensor): (x: Tensor) => Tensor {
 /**
  * The matrix of second derivatives of a scalar `f` at a tensor `x`, of shape `[...x.shape, ...x.shape]`. Differentiable.
  * @throws `InvalidArgumentError` when `f(x)` is no float32 scalar.
+ *
+ * @example
+ * ```ts
+ * hessian((x) => tf.prod(x))(tf.tensor1d([2, 3])).print(); // [[0, 1], [1, 0]]
+ * ```
  */
 export function hessian(f: (x: Tensor) => Tensor): (x: Tensor) => Tensor {
   return (x) => {
@@ -84,6 +89,12 @@ export function hessian(f: (x: Tensor) => Tensor): (x: Tensor) => Tensor {
  * The product of the Hessian of a scalar `f` with `v`, at the cost of a few gradients. `x` is a tensor or a tree of them,
  * and `v` and the result are like it. Differentiable.
  * @throws `InvalidArgumentError` for trees or shapes that differ, and unless `f(x)` is a float32 scalar.
+ *
+ * @example
+ * ```ts
+ * const f = (x: tf.Tensor) => tf.sum(tf.pow(x, 3));
+ * hvp(f)(tf.tensor1d([1, 2]), tf.tensor1d([1, 0])).print(); // [6, 0]
+ * ```
  */
 export function hvp<P>(f: (x: P) => Tensor): (x: P, v: Updated<P>) => Updated<P> {
   return (x, v) => {
@@ -102,6 +113,11 @@ export function hvp<P>(f: (x: P) => Tensor): (x: P, v: Updated<P>) => Updated<P>
  * The product of the Jacobian of `f` with `v`, of the shape of `f(x)`: the derivative of `f` along `v`. tfjs has no forward
  * mode; it is the derivative of `u^T J` in `u`, times `v`. Differentiable.
  * @throws `InvalidArgumentError` for trees or shapes that differ.
+ *
+ * @example
+ * ```ts
+ * jvp((x: tf.Tensor) => tf.square(x))(tf.tensor1d([1, 2]), tf.tensor1d([1, 1])).print(); // [2, 4]
+ * ```
  */
 export function jvp<P>(f: (x: P) => Tensor): (x: P, v: Updated<P>) => Tensor {
   return (x, v) => {

@@ -9,6 +9,7 @@ import {
   tidy,
   type Tensor,
 } from '@tensorflow/tfjs-core';
+import { describe, InvalidArgumentError } from '../src/core/errors.js';
 import { concatLeaves, splitLeaves } from '../src/core/flat.js';
 import { inputsOnTape, isTapeActive, onOwnTape, scoped, withFreshTape } from '../src/core/tape.js';
 import { requireGradients } from '../src/core/vjp.js';
@@ -41,8 +42,16 @@ import { checkLoss } from './value_and_grad.js';
  * @param solve Returns `phi*`, a tree of tensors; it is not recorded. Its errors are the caller's.
  * @returns A tree like that of `solve`, as tensors of the caller.
  * @throws `InvalidArgumentError` for empty trees, and an inner loss that is no scalar.
- * @throws `MissingGradientError` on the way back: where `phi*` is no minimum. It warns where the Hessian is too badly
- * conditioned for float32.
+ * @throws `MissingGradientError` on the way back: where the inner loss is not convex at `phi*`. Whether its gradient
+ * vanishes there is not checked. It warns where the Hessian is too badly conditioned for float32.
+ *
+ * @example
+ * ```ts
+ * // How the best weight depends on the strength of its decay.
+ * const fit = (w: tf.Tensor, decay: tf.Tensor) => tf.add(tf.squaredDifference(w, 3), tf.mul(decay, tf.square(w)));
+ * const best = (decay: tf.Tensor) => implicitMinimum(fit, decay, (d) => lbfgs((w) => fit(w, d), tf.scalar(0)).x);
+ * tf.grad(best)(tf.scalar(1)).print(); // -0.75, of 3 / (1 + decay)
+ * ```
  */
 export function implicitMinimum<Theta, Phi>(
   inner: (phi: Updated<Phi>, theta: Theta) => Tensor,
@@ -52,6 +61,7 @@ export function implicitMinimum<Theta, Phi>(
 ): Updated<Phi> {
   requireGradients();
   checkOptions(options, 'implicitMinimum', ['maxIterations', 'tolerance']);
+  checkSolve(solve);
   const outer = parametersOf(theta, 'theta');
   let found!: Parameters;
   const flat = withFreshTape(() =>
@@ -71,6 +81,13 @@ export function implicitMinimum<Theta, Phi>(
   };
   const captured = capturedBy(() => loss(flat), [...outer.leaves, flat]);
   return tree(minimumOf({ loss, theta: outer.leaves, captured, options }, flat));
+}
+
+function checkSolve(solve: unknown): void {
+  if (typeof solve === 'function') return;
+  throw new InvalidArgumentError(
+    `solve is ${describe(solve)}; expected a function that returns the minimum, by lbfgs(...).x or other steps.`,
+  );
 }
 
 /* Tensors and variables that existed before the call, among what it reads. */
@@ -121,6 +138,7 @@ export function imaml<P>(
   checkOptions(options, 'imaml', ['lambda', 'maxIterations', 'tolerance']);
   const { lambda = 1, ...limits } = options;
   checkNumber(lambda, 'lambda', 0);
+  checkSolve(solve);
   const outer = parametersOf(theta, 'theta');
   const objective = (phi: Updated<P>, centre: P): Tensor => {
     const leaves = leavesAs(outer, phi, 'phi');

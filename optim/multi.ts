@@ -5,6 +5,7 @@ import type { TreeLike } from '../src/core/types.js';
 import { tensorsIn } from '../src/core/tree.js';
 import { hold, release } from './held.js';
 import { requireFinite, type Optimizer } from './optimizer.js';
+import { checkOptions } from './options.js';
 import { leavesAs, parametersOf, tidied, treeAs, type Parameters, type Updated } from './params.js';
 import { lossGradients } from './value_and_grad.js';
 
@@ -16,6 +17,23 @@ export interface Assignment<O> {
    * the path. All parameters without it.
    */
   params?: readonly string[] | ((path: string) => boolean);
+}
+
+function checkAssignments(assignments: unknown): void {
+  if (!Array.isArray(assignments)) {
+    throw new InvalidArgumentError(
+      `assignments are ${describe(assignments)}; expected an array such as [{ optimizer: adam(1e-3), params: ['w'] }].`,
+    );
+  }
+  for (const assignment of assignments) {
+    checkOptions(assignment, 'an assignment', ['optimizer', 'params']);
+    const { params: chosen } = assignment as Assignment<never>;
+    const paths = Array.isArray(chosen) && chosen.every((path) => typeof path === 'string');
+    if (paths || chosen === undefined || typeof chosen === 'function') continue;
+    throw new InvalidArgumentError(
+      `params of an assignment are ${describe(chosen)}; expected paths such as ['w', 'layers[0].bias'], or a function of the path.`,
+    );
+  }
 }
 
 /** An optimizer of ours, with a state of any kind. */
@@ -42,8 +60,8 @@ abstract class Groups<P, O extends AnyOptimizer | StockOptimizer> {
   /**
    * @param params Variables, or a tree of them.
    * @param assignments Optimizers with their parameters.
-   * @throws `InvalidArgumentError` for a parameter that no optimizer moves, for a path that names none, and for other
-   * optimizers than this class takes.
+   * @throws `InvalidArgumentError` for a parameter that no optimizer moves, for a path that names none, and for
+   * optimizers that this class does not take.
    */
   constructor(
     readonly params: P,
@@ -58,6 +76,7 @@ abstract class Groups<P, O extends AnyOptimizer | StockOptimizer> {
         `params.${paths[i]} is ${describe(leaf)}; expected a tf.variable, which a step assigns to.`,
       );
     });
+    checkAssignments(assignments);
     const wrong = assignments.find(({ optimizer }) => !accepts.test(optimizer));
     if (wrong) {
       throw new InvalidArgumentError(
@@ -202,18 +221,33 @@ function checkCover(paths: readonly string[], members: readonly number[][], once
  */
 export class MultiOptimizer<P> extends Groups<P, AnyOptimizer> {
   constructor(params: P, assignments: readonly Assignment<AnyOptimizer>[]) {
-    super(params, assignments, { test: isOurs, expected: 'one such as adam(1e-3)', once: false });
+    super(params, assignments, {
+      test: isOurs,
+      expected:
+        'one such as adam(1e-3); for those of tf.train take TfjsMultiOptimizer or MixedMultiOptimizer',
+      once: false,
+    });
   }
 }
 
-/** The same for optimizers of `tf.train`, which the caller makes. `getStep` throws: their updates are no functions. */
+/** {@link MultiOptimizer} for optimizers of `tf.train`. `getStep` throws: their updates are no functions. */
 export class TfjsMultiOptimizer<P> extends Groups<P, StockOptimizer> {
   constructor(params: P, assignments: readonly Assignment<StockOptimizer>[]) {
     super(params, assignments, { test: isStock, expected: 'one such as tf.train.adam(1e-3)', once: false });
   }
 }
 
-/** Optimizers of both kinds, where every parameter has exactly one. */
+/**
+ * {@link MultiOptimizer} for optimizers of both kinds, where every parameter has exactly one.
+ *
+ * @example
+ * ```ts
+ * const optimizer = new MixedMultiOptimizer(params, [
+ *   { optimizer: adam(1e-3), params: ['encoder'] },
+ *   { optimizer: tf.train.sgd(0.1), params: ['head'] },
+ * ]);
+ * ```
+ */
 export class MixedMultiOptimizer<P> extends Groups<P, AnyOptimizer | StockOptimizer> {
   constructor(params: P, assignments: readonly Assignment<AnyOptimizer | StockOptimizer>[]) {
     const test = (optimizer: unknown): boolean => isOurs(optimizer) || isStock(optimizer);

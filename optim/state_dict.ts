@@ -15,17 +15,26 @@ import { leavesAs, parametersOf, type Updated } from './params.js';
  */
 export type ExtractBy = 'reference' | 'copy' | 'detached';
 
-/** Parameters of a net, or the state of a meta-optimizer. */
+/**
+ * Takes out the parameters of a net or the state of a meta-optimizer, to come back to them with {@link recoverStateDict}: a
+ * task of a batch starts where the one before it did. What is extracted belongs to the caller.
+ * @throws `InvalidArgumentError` for another target, or another `by`.
+ *
+ * @example
+ * ```ts
+ * const start = extractStateDict(net);
+ * const losses = tasks.map((x) => {
+ *   recoverStateDict(net, start);
+ *   new MetaSGD(net, 0.1).step(net.apply(x));
+ *   return net.apply(x);
+ * });
+ * ```
+ */
 export function extractStateDict<P>(
   target: FunctionalNet<P, never, unknown>,
   options?: { by?: ExtractBy },
 ): Updated<P>;
 export function extractStateDict<P, S>(target: MetaOptimizer<P, S>, options?: { by?: ExtractBy }): S;
-/**
- * Takes out the parameters of a net or the state of a meta-optimizer, to come back to them with {@link recoverStateDict}: a
- * task of a batch starts where the one before it did. What is extracted belongs to the caller.
- * @throws `InvalidArgumentError` for another target, or another `by`.
- */
 export function extractStateDict(target: unknown, { by = 'reference' }: { by?: ExtractBy } = {}): unknown {
   const held = stateOf(target);
   if (by === 'reference') {

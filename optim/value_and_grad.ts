@@ -1,5 +1,5 @@
 import { clone, engine, zerosLike, type Scalar, type Tensor } from '@tensorflow/tfjs-core';
-import { describe, InvalidArgumentError, MissingGradientError } from '../src/core/errors.js';
+import { describe, InvalidArgumentError, MissingGradientError, resultHint } from '../src/core/errors.js';
 import {
   aboveTape,
   isRecording,
@@ -10,7 +10,7 @@ import {
 } from '../src/core/tape.js';
 import { isTensor } from '../src/core/tree.js';
 import { requireGradients } from '../src/core/vjp.js';
-import { parametersOf, treeAs, type Updated } from './params.js';
+import { parametersOf, tidied, treeAs, type Updated } from './params.js';
 
 /**
  * Value of `compute` and its gradients, absent where it does not depend on an input. They are recorded when a gradient is
@@ -67,8 +67,8 @@ function required(leaves: readonly Tensor[], grads: readonly (Tensor | undefined
 /** What a loss must return. */
 export function checkLoss(value: unknown): asserts value is Scalar {
   if (isTensor(value) && value.size === 1 && value.dtype === 'float32') return;
-  const hint = value === undefined ? 'Is a return statement missing?' : 'Reduce it with tf.sum or tf.mean.';
-  throw new InvalidArgumentError(`the loss is ${describe(value)}; expected a float32 scalar. ${hint}`);
+  const hint = isTensor(value) ? ' Reduce it with tf.sum or tf.mean.' : resultHint(value);
+  throw new InvalidArgumentError(`the loss is ${describe(value)}; expected a float32 scalar.${hint}`);
 }
 
 /** A loss as an optimizer takes it: a function, or a scalar that the tape has seen being made. */
@@ -120,6 +120,9 @@ export function valueAndGrad<P>(
   params: P,
 ): { value: Scalar; grads: Updated<P> } {
   const checked = parametersOf(params);
-  const { value, grads } = lossGradients(loss, params, checked.leaves);
-  return { value, grads: treeAs<P>(checked, grads) };
+  const compute = (): { value: Scalar; grads: Updated<P> } => {
+    const { value, grads } = lossGradients(loss, params, checked.leaves);
+    return { value, grads: treeAs<P>(checked, grads) };
+  };
+  return isRecording() ? compute() : tidied(compute);
 }

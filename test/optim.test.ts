@@ -17,6 +17,7 @@ import {
   cosineDecay,
   exponentialDecay,
   imaml,
+  implicitMinimum,
   lbfgs,
   piecewiseConstant,
   rmsprop,
@@ -302,6 +303,28 @@ describe('functional optimizers', () => {
     refused(() => optimizer.init(disposed), 'has been disposed');
     tf.dispose([w, state] as never);
     expect(engineState()).to.deep.equal(before);
+  });
+
+  it('a loss that does not depend on the parameters, or is no tensor, leaves nothing behind', () => {
+    const w = tf.scalar(1);
+    const before = engineState();
+    const refused = (loss: () => unknown, fragment: string) =>
+      expect(() => valueAndGrad(loss as () => tf.Tensor, w)).to.throw(fragment);
+    refused(() => tf.scalar(3), 'does not depend on any of the parameters');
+    refused(() => tf.stack([w, w]), 'Reduce it with tf.sum or tf.mean.');
+    refused(() => undefined, 'Is a return statement missing?');
+    refused(() => Promise.resolve(w), 'The function must be synchronous.');
+    expect(engineState()).to.deep.equal(before);
+    w.dispose();
+  });
+
+  it('imaml and implicitMinimum without a way to solve are refused', () => {
+    const w = tf.scalar(1);
+    const message = 'solve is a record with keys {lambda}; expected a function';
+    const options = { lambda: 1 } as never;
+    expect(() => imaml(() => w, w, options)).to.throw(InvalidArgumentError, message);
+    expect(() => implicitMinimum(() => w, w, options)).to.throw(InvalidArgumentError, message);
+    w.dispose();
   });
 
   it('checkFinite: false lets NaN through', () =>

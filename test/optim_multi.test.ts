@@ -121,7 +121,14 @@ describe('several optimizers', () => {
       "there is no parameter 'bod'; known are: body[0], body[1], head",
     );
     refused([{ ...all, params: [] }, all], 'an optimizer has no parameters');
-    refused([{ optimizer: tf.train.sgd(0.1) }], 'expected one such as adam(1e-3)');
+    refused([{ optimizer: tf.train.sgd(0.1) }], 'for those of tf.train take TfjsMultiOptimizer');
+    // A misspelt params would give the optimizer all of them.
+    refused([{ ...all, parms: ['body'] }], 'unknown option parms of an assignment; did you mean params?');
+    refused([sgd(0.1)], 'known are: optimizer, params');
+    refused(undefined, "expected an array such as [{ optimizer: adam(1e-3), params: ['w'] }]");
+    for (const chosen of ['head', { head: params.head }, [params.head], null]) {
+      refused([{ ...all, params: chosen }], 'expected paths such as');
+    }
     refused(
       [all, { ...all, params: ['head'] }],
       "parameter 'head' has 2 optimizers",
