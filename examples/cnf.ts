@@ -23,6 +23,7 @@ import { savePlot } from './lib/plot.js';
 import { trainingProgress } from './lib/progress.js';
 import { minimize, random } from './lib/training.js';
 import * as circles from './lib/two_circles.js';
+import { mean } from './lib/numbers.js';
 
 const { description } = await embeddedBackend('wasm');
 const started = performance.now();
@@ -72,9 +73,9 @@ const rows = [
   { name: 'normal distribution', logs: held.map(circles.fittedNormal(seen)) },
 ].map(({ name, logs }) => {
   const missing = exactly.map((x, i) => x - logs[i]);
-  const below = circles.mean(missing);
-  const error = Math.sqrt(circles.mean(missing.map((x) => (x - below) ** 2)) / missing.length);
-  return { name, log: circles.mean(logs), below, error };
+  const below = mean(missing);
+  const error = Math.sqrt(mean(missing.map((x) => (x - below) ** 2)) / missing.length);
+  return { name, log: mean(logs), below, error };
 });
 console.log(`\nmean log-likelihood of ${held.length} points held out, in nats   below the truth`);
 for (const { name, log, below, error } of rows) {
@@ -85,13 +86,13 @@ console.log(
   `  (the true density, closed form: ${circles.meanLogDensity().toFixed(4)} on average over all points)`,
 );
 
-const [few, many] = [coarse(0), fine].map((solver) => circles.mean(logDensities(exact.flow, held, solver)));
+const [few, many] = [coarse(0), fine].map((solver) => mean(logDensities(exact.flow, held, solver)));
 const { normal } = random(11);
 const normals = Array.from({ length: 10000 }, () => [normal(), normal()]);
 const samples = carried(exact.flow, normals, 0, 1);
 const [half, count] = [2.2, 177];
 const learned = logDensities(exact.flow, lattice(half, count));
-const total = circles.mean(learned.map(Math.exp)) * count ** 2 * ((2 * half) / (count - 1)) ** 2;
+const total = mean(learned.map(Math.exp)) * count ** 2 * ((2 * half) / (count - 1)) ** 2;
 const probes = probeStatistics(exact.flow, held.slice(0, 500), 400, 5);
 console.log('\nof the flow trained with the exact trace');
 console.log(`  log-likelihood by 8 steps of rk4_classic ${few.toFixed(4)}, by dopri5 ${many.toFixed(4)}`);

@@ -12,6 +12,7 @@ import { classify, defaults, judge, size, train, window } from './lib/digits_mlp
 import { drawing } from './lib/digits_mlp_figures.js';
 import { savePlot } from './lib/plot.js';
 import { trainingProgress } from './lib/progress.js';
+import { mean, percent } from './lib/numbers.js';
 
 const { description } = await embeddedBackend('wasm');
 const started = performance.now();
@@ -92,11 +93,3 @@ const figure = drawing({
 const { png, svg } = savePlot('digits_mlp', figure);
 console.log(`\npicture:\n  ${png}, ${svg}`);
 console.log(`\ndone in ${((performance.now() - started) / 1000).toFixed(0)} s`);
-
-function mean(values: number[]): number {
-  return values.reduce((sum, x) => sum + x, 0) / values.length;
-}
-
-function percent(x: number): string {
-  return `${(100 * x).toFixed(2)} %`;
-}

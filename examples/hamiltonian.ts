@@ -21,6 +21,7 @@ import {
 import { colors, savePlot, type Figure, type Panel } from './lib/plot.js';
 import { trainingProgress } from './lib/progress.js';
 import { minimize } from './lib/training.js';
+import { percent } from './lib/numbers.js';
 
 const { description } = await embeddedBackend('cpu');
 const started = performance.now();
@@ -74,10 +75,6 @@ for (const [name, { error, evaluations }] of Object.entries(runs)) {
   const until = (t: number) => Math.max(...error.filter((_, i) => samples[i] <= t).map(Math.abs));
   const cells = decades.map((t) => percent(until(t)).padStart(22)).join('');
   console.log(`  ${name.padEnd(10)} ${String(evaluations).padStart(11)}   ${cells}`);
-}
-
-function percent(x: number): string {
-  return `${(100 * x).toFixed(2)} %`;
 }
 
 const { blue, vermilion: red, green, ink } = colors;

@@ -13,6 +13,7 @@ import { carpenter2018, hudsonBay } from './data/hudson_bay.js';
 import { pickBackend } from './lib/backend.js';
 import { savePictures, type Fit, type Populations, type Rates } from './lib/hare_lynx_figures.js';
 import { trainingProgress } from './lib/progress.js';
+import { mean } from './lib/numbers.js';
 
 const { tf, description } = await pickBackend('cpu');
 const started = performance.now();
@@ -69,7 +70,6 @@ function train(name: string, stages: Stage[]): Fit['training'] {
 /** Whether the mean of the last ten losses is within 0.1 % of that of the ten before. */
 function hasConverged(losses: number[]): boolean {
   if (losses.length < 40) return false;
-  const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const [before, now] = [mean(losses.slice(-20, -10)), mean(losses.slice(-10))];
   return Math.abs(before - now) < 1e-3 * before;
 }
@@ -108,7 +108,7 @@ function fitLotkaVolterra(count: number): Fit & { rates: Rates; start: number[] 
 /** Rates of a cycle of ten years around the mean populations: near the equilibrium its frequency is sqrt(alpha gamma). */
 function firstGuess(): number[] {
   const frequency = (2 * Math.PI) / 10;
-  return [frequency, frequency / average(hudsonBay.lynx), frequency, frequency / average(hudsonBay.hare)];
+  return [frequency, frequency / mean(hudsonBay.lynx), frequency, frequency / mean(hudsonBay.hare)];
 }
 
 /** The fitted model on plain numbers: the same `odeint`, in float64 and without a tensor. */
@@ -153,11 +153,11 @@ function printAccuracy({ rates, start }: { rates: Rates; start: number[] }): voi
 // --- 2. Neural ODE ---------------------------------------------------------------------------------------------
 
 function fitNeuralOde(): Fit {
-  const mean = [0, 1].map((j) => average(logRecord.slice(0, trainYears).map((row) => row[j])));
+  const centre = [0, 1].map((j) => mean(logRecord.slice(0, trainYears).map((row) => row[j])));
   const sd = [0, 1].map((j) =>
-    Math.sqrt(average(logRecord.slice(0, trainYears).map((row) => (row[j] - mean[j]) ** 2))),
+    Math.sqrt(mean(logRecord.slice(0, trainYears).map((row) => (row[j] - centre[j]) ** 2))),
   );
-  const standard = tf.tensor2d(logRecord.map((row) => row.map((value, j) => (value - mean[j]) / sd[j])));
+  const standard = tf.tensor2d(logRecord.map((row) => row.map((value, j) => (value - centre[j]) / sd[j])));
   const scale = tf.tensor1d(sd);
   const weights = initialWeights(2, 16, 2);
   const start = tf.variable(tf.slice(standard, 0, 1), true, 'start');
@@ -185,7 +185,7 @@ function fitNeuralOde(): Fit {
   const times = plotTimes();
   const logs = tf.tidy(() => {
     const ys = odeint(field, start as tfjs.Tensor, times);
-    return tf.exp(tf.add(tf.mul(tf.reshape(ys, [times.length, 2]), scale), tf.tensor1d(mean))).arraySync();
+    return tf.exp(tf.add(tf.mul(tf.reshape(ys, [times.length, 2]), scale), tf.tensor1d(centre))).arraySync();
   }) as number[][];
   tf.dispose([standard, scale, start, starts, targets, known, ...Object.values(weights)]);
   return {
@@ -217,7 +217,7 @@ function judge(neural: Populations, mechanistic: Populations): Populations {
   const held = yearsFrom0(years).slice(trainYears);
   const error = (forecast: (year: number) => number[]) =>
     Math.sqrt(
-      average(
+      mean(
         held.flatMap((year) => forecast(year).map((value, j) => (Math.log(value) - logRecord[year][j]) ** 2)),
       ),
     );
@@ -253,10 +253,6 @@ const pointsPerYear = 10;
 function plotTimes(): number[] {
   return Array.from({ length: (years - 1) * pointsPerYear + 1 }, (_, i) => i / pointsPerYear);
 }
-function average(values: number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
-}
-
 const fitted = fitLotkaVolterra(years);
 printRates(fitted);
 printAccuracy(fitted);

@@ -16,6 +16,7 @@ import { savePlot } from './lib/plot.js';
 import { trainingProgress } from './lib/progress.js';
 import * as mdps from './lib/tabular_mdp.js';
 import { random } from './lib/training.js';
+import { mean } from './lib/numbers.js';
 
 const { description } = await embeddedBackend('wasm');
 const started = performance.now();
@@ -27,7 +28,6 @@ const iterations = process.argv.includes('--full') ? 2000 : 500;
 const every = iterations / 20;
 const steps = 5;
 const seeds = [1, 2, 3];
-const mean = (x: number[]) => x.reduce((sum, value) => sum + value, 0) / x.length;
 const text = (x: number) => x.toFixed(3).padStart(9);
 
 /** Tasks held out for each seed. */

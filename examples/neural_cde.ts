@@ -30,6 +30,7 @@ import { neuralCdeFigure } from './lib/neural_cde_figures.js';
 import { savePlot } from './lib/plot.js';
 import { trainingProgress } from './lib/progress.js';
 import { minimize } from './lib/training.js';
+import { percent } from './lib/numbers.js';
 
 const { description } = await embeddedBackend('wasm');
 const started = performance.now();
@@ -84,12 +85,12 @@ const [, thirdLost, halfLost] = table;
 const cell = (x: number) => x.toFixed(4).padStart(13);
 for (const { dropped, paths, errors } of table) {
   const cells = [paths[0], errors[0], paths[1], errors[1], errors[2]].map(cell).join('');
-  console.log(`  ${percent(dropped)}         ${cells}`);
+  console.log(`  ${aligned(dropped)}         ${cells}`);
 }
 console.log('directions told right, the sign of the area:');
 for (const { dropped, found, baseline } of table) {
-  const cells = [found, baseline].map((a) => percent(directionsRight(a, exact), 1));
-  console.log(`  ${percent(dropped)} lost: neural CDE ${cells[0]}, gated recurrent unit ${cells[1]}`);
+  const cells = [found, baseline].map((a) => aligned(directionsRight(a, exact), 1));
+  console.log(`  ${aligned(dropped)} lost: neural CDE ${cells[0]}, gated recurrent unit ${cells[1]}`);
 }
 
 const pace = (t: number) => t + 0.13 * Math.sin(2 * Math.PI * t);
@@ -146,8 +147,8 @@ function solveOn(
   return result;
 }
 
-function percent(x: number, digits = 0): string {
-  return `${(100 * x).toFixed(digits)} %`.padStart(4 + (digits && digits + 1));
+function aligned(x: number, digits = 0): string {
+  return percent(x, digits).padStart(4 + (digits && digits + 1));
 }
 
 const figure = neuralCdeFigure({ held, exact, table, cdeLosses, gatedLosses, pass, spread });

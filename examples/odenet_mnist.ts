@@ -15,6 +15,7 @@ import { drawing, type Reading, type Step, type Tolerance } from './lib/odenet_m
 import { savePlot } from './lib/plot.js';
 import { trainingProgress } from './lib/progress.js';
 import { minimize } from './lib/training.js';
+import { mean, percent } from './lib/numbers.js';
 
 const { description } = await embeddedBackend('wasm');
 // tfjs, imported just now, has brought its own again. The ResNet, trained without any solver, would be slower with them.
@@ -73,11 +74,11 @@ console.log('\nevaluations of f as the training goes, means over a sixth of it')
 console.log('  iterations      loss   forward   backward');
 for (let i = 0; i < 6; i++) {
   const part = odenet.steps.slice((i * iterations) / 6, ((i + 1) * iterations) / 6);
-  const mean = (of: (step: Step) => number) => part.reduce((sum, step) => sum + of(step), 0) / part.length;
+  const meanOf = (of: (step: Step) => number) => mean(part.map(of));
   const range = `${part[0].iteration}-${part[part.length - 1].iteration}`;
-  const cells = [mean((s) => s.loss).toFixed(3), mean((s) => s.forward).toFixed(1)];
+  const cells = [meanOf((s) => s.loss).toFixed(3), meanOf((s) => s.forward).toFixed(1)];
   console.log(
-    `  ${range.padEnd(10)} ${cells.map((c) => c.padStart(9)).join(' ')} ${mean((s) => s.backward)
+    `  ${range.padEnd(10)} ${cells.map((c) => c.padStart(9)).join(' ')} ${meanOf((s) => s.backward)
       .toFixed(1)
       .padStart(10)}`,
   );
@@ -189,8 +190,4 @@ function along(net: Classifier, count: number): Reading[] {
 
 function range(count: number): number[] {
   return Array.from({ length: count }, (_, i) => i);
-}
-
-function percent(x: number): string {
-  return `${(100 * x).toFixed(2)} %`;
 }

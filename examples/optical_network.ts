@@ -21,6 +21,7 @@ import { spectrumByOdeint } from './lib/optics.js';
 import { colors, savePlot, type Figure } from './lib/plot.js';
 import { trainingProgress } from './lib/progress.js';
 import { minimize } from './lib/training.js';
+import { percent } from './lib/numbers.js';
 
 const { description } = await embeddedBackend('wasm');
 const started = performance.now();
@@ -139,10 +140,6 @@ const output = classifier.output(heldBack, shown);
 const digitPlates = classifier.network.phases();
 classifier.dispose();
 linear.dispose();
-
-function percent(x: number): string {
-  return `${(100 * x).toFixed(2)} %`;
-}
 
 const { blue, vermilion: red, ink, grey } = colors;
 const pale = '#c4c4c4';

@@ -42,6 +42,7 @@ import {
 import { savePlot } from './lib/plot.js';
 import { trainingProgress } from './lib/progress.js';
 import { vowelTask } from './lib/vowels.js';
+import { percent } from './lib/numbers.js';
 
 const { description } = await embeddedBackend('wasm');
 const started = performance.now();
@@ -99,10 +100,10 @@ console.log(
 );
 for (const r of results) {
   const { system, task, seed, off, used } = r;
-  const best = task === 'vowels' ? percent(vowels.bayes) : '';
+  const best = task === 'vowels' ? percent(vowels.bayes, 1) : '';
   const row = [r.believed, used['in silico'], used['physics-aware'], used.ideal, linear[task]].map(percent);
   console.log(
-    `  ${`${system} ${seed}, ${task}`.padEnd(29)}${percent(off).padStart(12)}${cells([...row, best])}`,
+    `  ${`${system} ${seed}, ${task}`.padEnd(29)}${percent(off, 1).padStart(12)}${cells([...row, best])}`,
   );
 }
 const convolution = trainConvolution();
@@ -130,10 +131,10 @@ function checkSimulators(): void {
   const [, , re, im] = fields.map(([x]) => x / amplitude);
   const energy = fields.reduce((sum, [x]) => sum + (x / amplitude) ** 2, 0);
   const off = relativeDifference(deflections, [linearPlate(unstretched, u)]);
-  console.log(`plate without stretching: ${percent(off)} from the closed form of its modes`);
+  console.log(`plate without stretching: ${percent(off, 1)} from the closed form of its modes`);
   console.log(
-    `crystal without mismatch: converts ${percent(re ** 2 + im ** 2)}, closed form tanh(${amplitude})^2 = ` +
-      `${percent(Math.tanh(amplitude) ** 2)}; keeps ${(100 * energy).toFixed(2)} % of the energy\n`,
+    `crystal without mismatch: converts ${percent(re ** 2 + im ** 2, 1)}, closed form tanh(${amplitude})^2 = ` +
+      `${percent(Math.tanh(amplitude) ** 2, 1)}; keeps ${percent(energy)} of the energy\n`,
   );
 }
 
@@ -218,8 +219,4 @@ function trainConvolution() {
     ...{ before: before[chosen], after, wanted, closed },
     ...{ rows, answer: answers[chosen], ideal: ideal[chosen] },
   };
-}
-
-function percent(x: number): string {
-  return `${(100 * x).toFixed(1)} %`;
 }

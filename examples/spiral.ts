@@ -19,6 +19,7 @@ import {
   type PlainField,
 } from './lib/spiral.js';
 import { savePictures } from './lib/spiral_figures.js';
+import { mean } from './lib/numbers.js';
 
 const { description } = await embeddedBackend('cpu');
 const started = performance.now();
@@ -89,10 +90,6 @@ function printComparison(losses: number[]): void {
     mean(upTo(all).slice(-last)),
   );
   row('lowest', (all) => Math.min(...upTo(all)));
-}
-
-function mean(values: number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 function readArguments(): [number, number] {

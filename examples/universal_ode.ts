@@ -22,6 +22,7 @@ import {
   UniversalTraining,
   y0,
 } from './lib/universal_ode.js';
+import { percent } from './lib/numbers.js';
 
 const { description } = await embeddedBackend('cpu');
 const started = performance.now();
@@ -96,10 +97,6 @@ function coefficient(i: number): number {
 function print(name: string, value: number, true_: number): void {
   const difference = percent(value / true_ - 1).padStart(12);
   console.log(`  ${name.padEnd(7)} ${value.toFixed(4)}  ${true_.toFixed(4)} ${difference}`);
-}
-
-function percent(x: number): string {
-  return `${(100 * x).toFixed(2)} %`;
 }
 
 const { blue, vermilion: red, ink, grey, shade } = colors;

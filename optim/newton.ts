@@ -27,7 +27,7 @@ import { describe, InvalidArgumentError } from '../src/core/errors.js';
 import { untaped } from '../src/core/tape.js';
 import { isTensor } from '../src/core/tree.js';
 import { checkNumber, tidied } from './params.js';
-import { dot, eigen, shifted, solve, type Matrix, type Vector } from './symmetric.js';
+import { dot, eigen, largest, shifted, solve, type Matrix, type Vector } from './symmetric.js';
 import { gradientsTo, taped } from './value_and_grad.js';
 
 /**
@@ -56,16 +56,19 @@ import { gradientsTo, taped } from './value_and_grad.js';
 export function newtonStep(loss: (x: Tensor) => Tensor, x: Tensor, trustRadius: number | Tensor): Tensor {
   const { n, batch } = sizesOf(x);
   if (!isTensor(trustRadius)) checkNumber(trustRadius, 'trustRadius', Number.MIN_VALUE);
-  const [moved] = taped(() => [
+  const [next] = taped(() => [
     tidied(() => {
       const { gradient, hessian } = derivatives(loss, x, n, batch);
       const radius = add(zerosLike(gradient[0]), trustRadius);
       const step = trustRegionStep(gradient, hessian, radius);
-      return add(x, reshape(stack([...step], 1), x.shape));
+      return moved(x, step);
     }),
   ]);
-  return moved;
+  return next;
 }
+
+/** Points of any shape, a step away. */
+export const moved = (x: Tensor, step: Vector): Tensor => add(x, reshape(stack([...step], 1), x.shape));
 
 /** Number of unknowns and of points. */
 export function sizesOf(x: unknown): { n: number; batch: number } {
@@ -118,9 +121,8 @@ export function trustRegionStep(gradient: Vector, hessian: Matrix, radius: Tenso
 }
 
 function unitOf(gradient: Vector, hessian: Matrix, radius: Tensor): Tensor {
-  const shifts = gradient.map((x): Tensor => div(abs(x), radius));
-  const entries = hessian.flatMap((row) => row.map((x): Tensor => abs(x)));
-  return [...shifts, ...entries].reduce((a, b) => maximum(a, b), mul(onesLike(radius), 1e-30));
+  const shifts = gradient.map((x): Tensor => div(x, radius));
+  return largest([...shifts, ...hessian.flat(), mul(onesLike(radius), 1e-30)]);
 }
 
 /* A Newton iteration on 1 / |s(mu)| = 1 / radius, which is nearly a line. */
@@ -149,7 +151,7 @@ interface Steering {
 function steer(gradient: Vector, hessian: Matrix, radius: Tensor): Steering {
   const { values, vectors } = eigen(hessian);
   const lowest = values.reduce((a, b) => minimum(a, b));
-  const scale = values.map((value): Tensor => abs(value)).reduce((a, b) => maximum(a, b));
+  const scale = largest(values);
   const parts = vectors.map((vector) => dot(vector, gradient));
   const lengths = (mu: Tensor): { squared: Tensor; slope: Tensor } => {
     const terms = values.map((value, k) => {

@@ -21,10 +21,10 @@ import {
 import { describe, InvalidArgumentError } from '../src/core/errors.js';
 import { untaped, withFreshTape } from '../src/core/tape.js';
 import { isTensor } from '../src/core/tree.js';
-import { derivatives, sizesOf, trustRegionStep } from './newton.js';
+import { derivatives, moved, sizesOf, trustRegionStep } from './newton.js';
 import { checkOptions } from './options.js';
 import { checkNumber, tidied } from './params.js';
-import { dot, type Vector } from './symmetric.js';
+import { dot, largest, times, type Vector } from './symmetric.js';
 import { taped } from './value_and_grad.js';
 
 /** Options of {@link Newton}. */
@@ -118,8 +118,8 @@ export class Newton {
    */
   step(loss: (x: Tensor) => Tensor, x: Tensor, state: NewtonState): { x: Tensor; state: NewtonState } {
     return tidied(() => {
-      const { x: moved, trustRadius } = this.advance(loss, x, state);
-      return { x: moved, state: { trustRadius } };
+      const { x: next, trustRadius } = this.advance(loss, x, state);
+      return { x: next, state: { trustRadius } };
     });
   }
 
@@ -161,21 +161,17 @@ export class Newton {
   private advance(loss: (x: Tensor) => Tensor, x: Tensor, state: NewtonState): Advance {
     const { n, batch } = sizesOf(x);
     const radius = radiusOf(state, batch);
-    const [moved, trustRadius, value, slope, promised, curvature] = taped(() =>
+    const [next, trustRadius, value, slope, promised, curvature] = taped(() =>
       tidied(() => {
         const { value, gradient, hessian } = derivatives(loss, x, n, batch);
         requireOneEach(value, batch);
         const s = trustRegionStep(gradient, hessian, radius);
-        const moved = (by: Vector): Tensor => add(x, reshape(stack([...by], 1), x.shape));
         const before = reshape(value, [batch]);
-        const after = withFreshTape(() => tidy(() => reshape(loss(moved(s)), [batch])));
+        const after = withFreshTape(() => tidy(() => reshape(loss(moved(x, s)), [batch])));
         const { taken, trustRadius, slope, promised, curvature } = untaped(() => {
-          const curvature = dot(
-            s,
-            hessian.map((row) => dot(row, s)),
-          );
+          const curvature = dot(s, times(hessian, s));
           const promised = neg(add(dot(gradient, s), mul(0.5, curvature)));
-          const slope = gradient.map((g): Tensor => abs(g)).reduce((a, b) => maximum(a, b));
+          const slope = largest(gradient);
           return {
             ...this.judge(sub(before, after), promised, before, s, radius),
             slope,
@@ -183,11 +179,14 @@ export class Newton {
             curvature,
           };
         });
-        const next = moved(s.map((part) => where(taken, part, zerosLike(part))));
+        const next = moved(
+          x,
+          s.map((part) => where(taken, part, zerosLike(part))),
+        );
         return [next, trustRadius, before, slope, promised, curvature];
       }),
     );
-    return { x: moved, trustRadius, value, slope, promised, curvature };
+    return { x: next, trustRadius, value, slope, promised, curvature };
   }
 
   private judge(gain: Tensor, promised: Tensor, before: Tensor, s: Vector, radius: Tensor) {

@@ -1,5 +1,5 @@
 import { describe, InvalidArgumentError } from '../src/core/errors.js';
-import { lookUp, nearest, plainName } from '../src/core/option_names.js';
+import { didYouMean, lookUp, nearest, plainName } from '../src/core/option_names.js';
 
 /* What other libraries call an option, without underscores. */
 const aliases: Record<string, string> = {
@@ -31,7 +31,6 @@ export function checkOptions(options: unknown, owner: string, known: readonly st
     const usable = meant?.split(' and ').every((option) => known.includes(option))
       ? meant
       : nearest(name, known);
-    const remedy = usable ? `did you mean ${usable}?` : `known are: ${known.join(', ')}.`;
-    throw new InvalidArgumentError(`unknown option ${name} of ${owner}; ${remedy}`);
+    throw new InvalidArgumentError(`unknown option ${name} of ${owner}; ${didYouMean(usable, known)}`);
   }
 }

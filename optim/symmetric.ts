@@ -3,6 +3,7 @@ import {
   add,
   div,
   greater,
+  maximum,
   mul,
   neg,
   onesLike,
@@ -24,6 +25,13 @@ export type Matrix = readonly Vector[];
 
 export const dot = (a: Vector, b: Vector): Tensor =>
   a.map((x, i): Tensor => mul(x, b[i])).reduce((s, x) => add(s, x));
+
+/** The largest `|x_i|`. */
+export const largest = (x: Vector): Tensor =>
+  x.map((entry): Tensor => abs(entry)).reduce((a, b) => maximum(a, b));
+
+/** `A x` */
+export const times = (a: Matrix, x: Vector): Vector => a.map((row) => dot(row, x));
 
 /** `A + mu I` */
 export const shifted = (a: Matrix, mu: Tensor): Matrix =>

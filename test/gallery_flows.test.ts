@@ -8,6 +8,7 @@ import * as cnf from '../examples/lib/cnf.js';
 import { crc32 } from '../examples/lib/png.js';
 import { minimize, random } from '../examples/lib/training.js';
 import * as circles from '../examples/lib/two_circles.js';
+import { mean } from '../examples/lib/numbers.js';
 
 describe('the flows of the gallery', () => {
   let other: string;
@@ -36,8 +37,8 @@ describe('the flows of the gallery', () => {
         const points = circles.sampler(3, angles)(10000);
         expect(circles.radialDistance(points)).to.be.below(0.02); // Kolmogorov: 0.0195 with a chance of 0.001
         const logs = points.map(circles.logDensity);
-        const deviation = Math.sqrt(circles.mean(logs.map((x) => x * x)) - circles.mean(logs) ** 2);
-        expect(circles.mean(logs)).to.be.closeTo(circles.meanLogDensity(), (4 * deviation) / 100);
+        const deviation = Math.sqrt(mean(logs.map((x) => x * x)) - mean(logs) ** 2);
+        expect(mean(logs)).to.be.closeTo(circles.meanLogDensity(), (4 * deviation) / 100);
       }
       expect(circles.radialDistance([[0.3, 0]])).to.be.above(0.9);
     });
@@ -47,7 +48,7 @@ describe('the flows of the gallery', () => {
       const points = circles.sampler(2, 'independent')(20000);
       // Of a normal distribution with their variance, v = (1 + 1/4) / 4 + sigma^2, in both directions.
       const exact = -Math.log(2 * Math.PI * ((1 + 0.25) / 4 + circles.sigma ** 2)) - 1;
-      expect(circles.mean(points.map(normal))).to.be.closeTo(exact, 0.02);
+      expect(mean(points.map(normal))).to.be.closeTo(exact, 0.02);
       expect(circles.meanLogDensity() - exact).to.be.closeTo(0.9, 0.01);
     });
 
@@ -114,7 +115,7 @@ describe('the flows of the gallery', () => {
       const cell = ((2 * half) / (count - 1)) ** 2;
       for (const t of [0.4, 1]) {
         const density = cnf.logDensities(flow, cnf.lattice(half, count), cnf.fine, t).map(Math.exp);
-        expect(circles.mean(density) * count ** 2 * cell).to.be.closeTo(1, 1e-3);
+        expect(mean(density) * count ** 2 * cell).to.be.closeTo(1, 1e-3);
       }
     });
 
@@ -163,7 +164,7 @@ describe('the flows of the gallery', () => {
         const held = circles.sampler(5, 'independent')(1000);
         const missing = () => {
           const logs = cnf.logDensities(learner, held);
-          return circles.mean(held.map((x, i) => circles.logDensity(x) - logs[i]));
+          return mean(held.map((x, i) => circles.logDensity(x) - logs[i]));
         };
         expect(missing()).to.be.above(1.2);
         const draw = circles.sampler(1, 'even');

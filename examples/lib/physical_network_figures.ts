@@ -3,6 +3,7 @@ import * as Plot from '@observablehq/plot';
 import { kernels, kernelTimes } from './physical_convolution.js';
 import { trainings, type Noise, type Training } from './physical_network.js';
 import { colors, type Figure, type Panel } from './plot.js';
+import { mean } from './numbers.js';
 
 /** One system on one task. */
 export interface Result {
@@ -47,7 +48,6 @@ const margins = { marginLeft: 56, marginBottom: 42, marginTop: 26, marginRight: 
 function accuraciesPanel({ results, linear, bayes }: Findings): Panel {
   const groups = [...new Set(results.map(({ system, task }) => `${system}, ${task}`))];
   const of = (group: string) => results.filter(({ system, task }) => `${system}, ${task}` === group);
-  const mean = (x: number[]) => x.reduce((sum, v) => sum + v, 0) / x.length;
   const bars = groups.flatMap((group) =>
     trainings.map((training) => ({
       group,

@@ -8,6 +8,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { odeint } from 'tfjs-diffeq';
 import { random } from './training.js';
+import { mean } from './numbers.js';
 
 /** On tensors of any shape. */
 export interface Sde {
@@ -102,8 +103,8 @@ export function sampledErrors(scheme: Scheme, dW: Float64Array[]): SchemeErrors 
     return integrate(scheme, geometricSde, x0, 1 / dW.length, rows).dataSync();
   });
   const errors = Array.from(end, (x, path) => computed[path] - x);
-  const weak = average(errors);
-  const strong = Math.sqrt(average(errors.map((e) => e * e)));
+  const weak = mean(errors);
+  const strong = Math.sqrt(mean(errors.map((e) => e * e)));
   return { strong, weak, standardError: Math.sqrt((strong ** 2 - weak ** 2) / end.length) };
 }
 
@@ -138,8 +139,8 @@ function stepFactor(scheme: Scheme, h: number): (w: number) => number {
 /** Least squares of log(error) on log(h): the order. */
 export function order(h: number[], errors: number[]): number {
   const [x, y] = [h.map(Math.log), errors.map((e) => Math.log(Math.abs(e)))];
-  const [mx, my] = [average(x), average(y)];
-  return average(x.map((a, i) => (a - mx) * (y[i] - my))) / average(x.map((a) => (a - mx) ** 2));
+  const [mx, my] = [mean(x), mean(y)];
+  return mean(x.map((a, i) => (a - mx) * (y[i] - my))) / mean(x.map((a) => (a - mx) ** 2));
 }
 
 /**
@@ -163,10 +164,10 @@ export function wongZakai(fine: Float64Array[], factor: number): { knots: number
   const w = new Float64Array(paths);
   const squares = times.map((t, i) => {
     if (i > 0) fine[i - 1].forEach((increment, path) => (w[path] += increment));
-    return average(Array.from(states[i], (x, path) => (x - geometricExact(t, w[path])) ** 2));
+    return mean(Array.from(states[i], (x, path) => (x - geometricExact(t, w[path])) ** 2));
   });
   const atKnots = squares.filter((_, i) => i % factor === 0);
-  return { knots: Math.sqrt(average(atKnots)), between: Math.sqrt(average(squares)) };
+  return { knots: Math.sqrt(mean(atKnots)), between: Math.sqrt(mean(squares)) };
 }
 
 /**
@@ -180,7 +181,5 @@ export function wongZakaiExact(steps: number, factor: number): number {
     const line = Math.exp(2 * stratonovichDrift * t + 2 * mu ** 2 * (t - v));
     return line * (Math.exp(2 * mu ** 2 * v) - 2 * Math.exp((mu ** 2 * v) / 2) + 1);
   });
-  return Math.sqrt(average(squares));
+  return Math.sqrt(mean(squares));
 }
-
-const average = (x: number[]) => x.reduce((sum, value) => sum + value, 0) / x.length;

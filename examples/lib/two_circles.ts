@@ -5,6 +5,7 @@
  * (https://doi.org/10.1002/j.1538-7305.1945.tb00453.x).
  */
 import { random } from './training.js';
+import { mean } from './numbers.js';
 
 export const radii = [1, 0.5];
 export const sigma = 0.06;
@@ -50,12 +51,6 @@ export function sampler(seed: number, angles: 'independent' | 'even'): (n: numbe
     });
   };
 }
-
-export const mean = (values: ArrayLike<number>): number => {
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += values[i];
-  return sum / values.length;
-};
 
 /** The baseline that knows nothing: the log-density of a normal distribution fitted to points. */
 export function fittedNormal(points: Point[]): (point: Point) => number {

@@ -1,7 +1,7 @@
 import type { Scalar, Tensor } from '@tensorflow/tfjs-core';
 import { describe, InvalidArgumentError } from './errors.js';
 import { isTensor } from './tree.js';
-import { nearest } from './option_names.js';
+import { didYouMean, nearest } from './option_names.js';
 
 /** Which way a value crosses zero, in the order of travel: from - to + (1), from + to - (-1), or either (0). */
 export type Direction = -1 | 0 | 1;
@@ -109,10 +109,8 @@ export function readEvent(
       if (withAffect) continue;
       throw new InvalidArgumentError(`${path} has affect, which odeintHybrid reads; call that.`);
     }
-    const near = nearest(key, names);
-    throw new InvalidArgumentError(
-      `${path} has ${key}, which is not read; ${near ? `did you mean ${near}?` : `known are: ${names.join(', ')}.`}`,
-    );
+    const remedy = didYouMean(nearest(key, names), names);
+    throw new InvalidArgumentError(`${path} has ${key}, which is not read; ${remedy}`);
   }
   return {
     eventFn: given.eventFn as CheckedEvent['eventFn'],

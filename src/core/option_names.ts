@@ -79,6 +79,10 @@ export function lookUp<T>(table: Record<string, T>, key: string): T | undefined 
   return Object.hasOwn(table, key) ? table[key] : undefined;
 }
 
+/** The end of a message about a name that is not known. */
+export const didYouMean = (meant: string | null | undefined, known: readonly string[]): string =>
+  meant ? `did you mean ${meant}?` : `known are: ${known.join(', ')}.`;
+
 /** The candidate nearest to a misspelt name, or `null` when none is near. */
 export function nearest(name: string, candidates: readonly string[]): string | null {
   const lower = name.toLowerCase();
@@ -134,5 +138,5 @@ function remedy(name: string, known: readonly string[], extra: readonly string[]
   const suggestion = nearest(spelt, all);
   // With stepSize, adaptive methods take those of fixed steps too.
   const listed = [...new Set([...known, ...(known.includes('firstStep') ? fixed : [])])];
-  return suggestion ? `did you mean ${suggestion}?` : `known are: ${listed.join(', ')}.`;
+  return didYouMean(suggestion, listed);
 }

@@ -197,9 +197,19 @@ export function gradientOrForgotten<T>(compute: () => T): T {
 }
 
 /* Gradients are synchronous: when a microtask runs the exception has ended this one, or its caller caught it and it is done. */
-function forgetSoon(tape: TapeNodes): void {
-  if (!tapeIsOwned) queueMicrotask(() => forget(tape));
+function forgetSoon(tape: TapeNodes, until: object = {}): void {
+  if (tapeIsOwned) return;
+  if (unfinished.size === 0) {
+    queueMicrotask(() => {
+      for (const left of new Set(unfinished.values())) forget(left);
+      unfinished.clear();
+    });
+  }
+  unfinished.set(until, tape);
 }
+
+/* Tapes to be forgotten, each until what it stands under is done. */
+const unfinished = new Map<object, TapeNodes>();
 
 /**
  * A tensor with a gradient of our own, like `tf.customGrad`, except that
@@ -260,21 +270,9 @@ function postponedDisposal(tensors: readonly Tensor[], tape: TapeNodes): { dispo
       due.clear();
     },
   };
-  if (!tapeIsOwned) disposedInTime(postponed, tape);
+  // A loss that throws later leaves its tape behind.
+  forgetSoon(tape, postponed);
   return postponed;
-}
-
-const unfinished = new Map<object, TapeNodes>();
-
-/* tfjs keeps the tape of a loss that throws: what is still there in a microtask belongs to one. */
-function disposedInTime(postponed: object, tape: TapeNodes): void {
-  if (unfinished.size === 0) {
-    queueMicrotask(() => {
-      for (const left of [...unfinished.values()]) forget(left);
-      unfinished.clear();
-    });
-  }
-  unfinished.set(postponed, tape);
 }
 
 /** Runs `compute` in an engine scope: what it creates and does not `keep` is disposed, also when it throws. */
