@@ -58,7 +58,7 @@ console.log(
   `  ${result.wrong.length} of ${heldBack.count} wrong; on those seen, undeformed, ${percent(onSeen.accuracy)}`,
 );
 console.log('\nscikit-learn, on the same 8 x 8 arrays without deformations (test/reference/digits.py):');
-console.log(`  multilayer perceptron 256-256, five seeds: ${scikit.map(percent).join(', ')}`);
+console.log(`  multilayer perceptron 256-256, five seeds: ${scikit.map((x) => percent(x)).join(', ')}`);
 console.log(`    their mean:           ${percent(mean(scikit))}`);
 console.log(`  support vector machine: ${measured(reference.supportVectorMachine)}`);
 console.log('published error rates, on all of MNIST: 60000 images of 28 x 28 seen, another 10000 held back');

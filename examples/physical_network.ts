@@ -101,7 +101,9 @@ console.log(
 for (const r of results) {
   const { system, task, seed, off, used } = r;
   const best = task === 'vowels' ? percent(vowels.bayes, 1) : '';
-  const row = [r.believed, used['in silico'], used['physics-aware'], used.ideal, linear[task]].map(percent);
+  const row = [r.believed, used['in silico'], used['physics-aware'], used.ideal, linear[task]].map((x) =>
+    percent(x, 1),
+  );
   console.log(
     `  ${`${system} ${seed}, ${task}`.padEnd(29)}${percent(off, 1).padStart(12)}${cells([...row, best])}`,
   );
